@@ -1,0 +1,44 @@
+//! Buffers of asynchronous I/O, and completions that C code asked for.
+
+use super::sys;
+use core::{ffi::c_void, ptr::NonNull};
+
+/// A `struct buf` that is ours to complete.
+pub struct Buf(NonNull<sys::buf>);
+
+impl Buf {
+    /// # Safety
+    /// `bp` is NULL or a buffer of kernel memory whose completion is given to
+    /// the handle.
+    pub unsafe fn new(bp: *mut sys::buf) -> Option<Buf> {
+        NonNull::new(bp).map(Buf)
+    }
+
+    /// How many bytes are to be moved.
+    pub fn count(&self) -> usize {
+        // SAFETY: ours until `done`.
+        unsafe { sys::pk_buf_count(self.0.as_ptr()) }
+    }
+
+    /// The memory, to change.
+    pub fn data_mut(&mut self) -> &mut [u8] {
+        // SAFETY: ours until `done`.
+        let start = unsafe { sys::pk_buf_data(self.0.as_ptr()) };
+        let len = self.count();
+        // SAFETY: the buffer maps its memory and nobody else uses it until it
+        // is completed.
+        unsafe { core::slice::from_raw_parts_mut(start.cast(), len) }
+    }
+
+    /// Completes the I/O (`biodone(9)`): `error` or 0, and how many bytes
+    /// were not moved.
+    pub fn done(self, error: i32, resid: usize) {
+        // SAFETY: ours, and given up.
+        unsafe { sys::pk_buf_done(self.0.as_ptr(), error, resid) };
+    }
+}
+
+/// `parkdone_fn`: what C code wants to be called with when its request is
+/// done: the mount, the reply, and its argument.
+pub type CompletionFn =
+    unsafe extern "C" fn(*mut sys::puffs_mount, *mut c_void, *mut c_void);

@@ -1,0 +1,52 @@
+//! The calling thread.
+
+use super::sys;
+
+/// The process and lwp ids of the caller.
+pub fn caller_ids() -> (i32, i32) {
+    let (mut pid, mut lid) = (0, 0);
+    // SAFETY: two places for the ids.
+    unsafe { sys::pk_curlwp_ids(&mut pid, &mut lid) };
+    (pid, lid)
+}
+
+/// Is the caller the pagedaemon, which must not wait for memory?
+pub fn is_pagedaemon() -> bool {
+    // SAFETY: looks at the calling lwp only.
+    unsafe { sys::pk_curlwp_is_pagedaemon() }
+}
+
+/// Has the caller one of the signals that may end a request (INT, TERM, KILL,
+/// HUP, QUIT) pending and not blocked?
+pub fn important_signal_pending() -> bool {
+    // SAFETY: looks at the calling lwp only.
+    unsafe { sys::pk_sig_pending() }
+}
+
+/// All signals but the important ones are blocked for the caller while this
+/// exists.
+pub struct SignalMask {
+    old: sys::pk_sigset,
+    /// The mask belongs to the thread.
+    not_send: core::marker::PhantomData<*mut ()>,
+}
+
+impl SignalMask {
+    /// Blocks them.
+    pub fn important_only() -> SignalMask {
+        let mut old = sys::pk_sigset::default();
+        // SAFETY: a place for the old mask.
+        unsafe { sys::pk_sig_block(&mut old) };
+        SignalMask {
+            old,
+            not_send: core::marker::PhantomData,
+        }
+    }
+}
+
+impl Drop for SignalMask {
+    fn drop(&mut self) {
+        // SAFETY: the mask that `pk_sig_block` stored.
+        unsafe { sys::pk_sig_restore(&self.old) };
+    }
+}

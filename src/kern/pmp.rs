@@ -1,0 +1,135 @@
+//! `struct puffs_mount`: the part of a mount that C code sees.
+
+use super::{sync::RawGuard, sys, Arc, CondVar, MountPtr, Mutex, Vnode};
+use core::{ffi::c_void, ptr, ptr::NonNull};
+
+/// The C part of a mount, alive while the mount is.
+#[derive(Clone, Copy)]
+pub struct PmpRef(NonNull<sys::puffs_mount>);
+
+// SAFETY: shared under its locks.
+unsafe impl Send for PmpRef {}
+// SAFETY: shared under its locks.
+unsafe impl Sync for PmpRef {}
+
+impl PmpRef {
+    /// # Safety
+    /// `pmp` is NULL or alive for as long as the handle is used.
+    pub unsafe fn new(pmp: *mut sys::puffs_mount) -> Option<PmpRef> {
+        NonNull::new(pmp).map(PmpRef)
+    }
+
+    /// Makes the C part from the mount arguments; may sleep.
+    ///
+    /// # Safety
+    /// `args` is a whole `struct puffs_kargs`.
+    pub unsafe fn create(mp: MountPtr, args: &[u8]) -> Option<PmpRef> {
+        // SAFETY: a live mount; the caller vouches for the size.
+        let pmp = unsafe {
+            sys::pk_pmp_create(mp.as_ptr(), args.as_ptr().cast(), ptr::null_mut())
+        };
+        // SAFETY: just made, and ours.
+        unsafe { PmpRef::new(pmp) }
+    }
+
+    /// Frees it.
+    ///
+    /// # Safety
+    /// No handle to it is used any more.
+    pub unsafe fn destroy(self) {
+        // SAFETY: the caller says so.
+        unsafe { sys::pk_pmp_destroy(self.as_ptr()) };
+    }
+
+    /// The pointer, for C.
+    pub fn as_ptr(self) -> *mut sys::puffs_mount {
+        self.0.as_ptr()
+    }
+
+    /// Remembers the Rust part.
+    ///
+    /// # Safety
+    /// Who frees the C part takes the reference back.
+    pub unsafe fn set_rust<T>(self, rust: Arc<T>) {
+        // SAFETY: alive; only keeps the pointer.
+        unsafe { sys::pk_pmp_set_rs(self.as_ptr(), Arc::into_raw(rust).cast_mut().cast()) };
+    }
+
+    /// The address of the Rust part.
+    pub fn rust(self) -> *mut c_void {
+        // SAFETY: alive.
+        unsafe { sys::pk_pmp_rs(self.as_ptr()) }
+    }
+
+    /// The root vnode, as the C part remembers it.
+    pub fn root(self) -> Option<Vnode> {
+        // SAFETY: alive.
+        let vp = self.with_lock(|| unsafe { sys::pk_pmp_root(self.as_ptr()) });
+        // SAFETY: the root stays until it is reclaimed, which clears this.
+        unsafe { Vnode::new(vp) }
+    }
+
+    /// Remembers the root vnode, if none is remembered.
+    pub fn remember_root(self, root: Vnode) {
+        self.with_lock(|| {
+            // SAFETY: alive.
+            if unsafe { sys::pk_pmp_root(self.as_ptr()) }.is_null() {
+                // SAFETY: alive.
+                unsafe { sys::pk_pmp_set_root(self.as_ptr(), root.as_ptr()) };
+            }
+        });
+    }
+
+    fn with_lock<R>(self, f: impl FnOnce() -> R) -> R {
+        // SAFETY: alive.
+        let raw = unsafe { sys::pk_pmp_lock(self.as_ptr()) };
+        let _guard = NonNull::new(raw).map(|raw| {
+            // SAFETY: the lock lives as long as the structure.
+            unsafe { RawGuard::enter(raw) }
+        });
+        f()
+    }
+}
+
+/// The lock and condition variable of the service thread, which live in the C
+/// part, since `puffs_vnop_inactive` queues expiries under them.
+pub struct SopGate<T> {
+    /// Guards the service thread's own queue and the C queue of expiries.
+    pub state: Mutex<T>,
+    /// Signalled when there is something to do and when the thread is gone.
+    pub cv: CondVar,
+    pmp: PmpRef,
+}
+
+impl<T> SopGate<T> {
+    /// # Safety
+    /// `pmp` outlives every use of the gate.
+    pub unsafe fn new(pmp: PmpRef, state: T) -> Option<SopGate<T>> {
+        // SAFETY: alive.
+        let mutex = NonNull::new(unsafe { sys::pk_pmp_sopmtx(pmp.as_ptr()) })?;
+        // SAFETY: alive.
+        let cv = NonNull::new(unsafe { sys::pk_pmp_sopcv(pmp.as_ptr()) })?;
+        Some(SopGate {
+            // SAFETY: lives in `pmp`, and C code knows nothing of `state`.
+            state: unsafe { Mutex::adopt(mutex, state) },
+            // SAFETY: lives in `pmp`.
+            cv: unsafe { CondVar::adopt(cv) },
+            pmp,
+        })
+    }
+
+    /// Says whether expiries may be queued; the caller holds the lock.
+    pub fn set_running(&self, running: bool) {
+        // SAFETY: alive, inside the lock.
+        unsafe { sys::pk_pmp_sop_running(self.pmp.as_ptr(), running) };
+    }
+
+    /// Takes the first expiry off the queue, if it is due or `all` is set, and
+    /// returns the cookie of its node; the caller holds the lock.
+    pub fn take_expiry(&self, all: bool) -> Option<usize> {
+        let mut cookie = ptr::null_mut();
+        // SAFETY: alive, inside the lock; a place for the cookie.
+        unsafe { sys::pk_pmp_sop_take(self.pmp.as_ptr(), all, &mut cookie) }
+            .then_some(cookie as usize)
+    }
+}

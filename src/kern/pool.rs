@@ -1,0 +1,494 @@
+//! Pools of shared objects, and the lists and tables that link them.
+//!
+//! Objects come from a `pool_cache(9)`: each has a condition variable that
+//! stays constructed while the object is free, a reference count, and one
+//! link. With the link an object can be on one [`List`] or in one [`Table`]
+//! at a time; neither allocates, so that linking cannot fail for want of
+//! memory and can be done inside a lock.
+
+use super::{sys, CondVar, KBytes, Sleep};
+use core::{
+    cell::UnsafeCell,
+    ffi::{c_int, c_void, CStr},
+    marker::PhantomData,
+    mem::{ManuallyDrop, MaybeUninit},
+    ops::Deref,
+    ptr::{self, NonNull},
+    sync::atomic::{fence, AtomicPtr, AtomicU64, AtomicUsize, Ordering},
+};
+
+/// An object as the pool holds it.
+#[repr(C)]
+struct Slot<T> {
+    /// What a [`Ref`] gives out; first, so that both have one address.
+    value: MaybeUninit<T>,
+    /// Constructed with the slot and kept while it is free.
+    cv: sys::pk_cv,
+    refs: AtomicUsize,
+    pool: *mut sys::pk_pool,
+    /// Which chain the object is on; 0: none. Written by the chain's owner.
+    chain: AtomicU64,
+    /// The neighbours and the key; the chain's owner reaches them.
+    link: UnsafeCell<Link<T>>,
+}
+
+struct Link<T> {
+    prev: *mut Slot<T>,
+    next: *mut Slot<T>,
+    key: u64,
+}
+
+/// A pool of `T`, usable as a static: [`init`](Self::init) and
+/// [`destroy`](Self::destroy) come from the module's life cycle.
+pub struct Pool<T> {
+    raw: AtomicPtr<sys::pk_pool>,
+    holds: PhantomData<fn(T) -> T>,
+}
+
+impl<T: Send + Sync> Pool<T> {
+    /// A pool that cannot be used yet.
+    pub const fn new() -> Pool<T> {
+        Pool {
+            raw: AtomicPtr::new(ptr::null_mut()),
+            holds: PhantomData,
+        }
+    }
+
+    /// Makes the pool; `name` is what `vmstat -m` shows. May sleep.
+    pub fn init(&self, name: &'static CStr) {
+        // SAFETY: the functions construct and destruct slots of this size.
+        let raw = unsafe {
+            sys::pk_pool_create(
+                size_of::<Slot<T>>(),
+                name.as_ptr(),
+                Some(construct::<T>),
+                Some(destruct::<T>),
+            )
+        };
+        self.raw.store(raw, Ordering::Release);
+    }
+
+    /// Destroys the pool. Every object must be back, else the kernel panics
+    /// where it has diagnostics.
+    pub fn destroy(&self) {
+        let raw = self.raw.swap(ptr::null_mut(), Ordering::AcqRel);
+        if !raw.is_null() {
+            // SAFETY: made by `init`, and nobody can get an object any more.
+            unsafe { sys::pk_pool_destroy(raw) };
+        }
+    }
+
+    /// Takes an object out and fills it. `None` if memory is short or the
+    /// pool is not there.
+    pub fn get(&self, value: T, sleep: Sleep) -> Option<Ref<T>> {
+        let pool = self.raw.load(Ordering::Acquire);
+        if pool.is_null() {
+            return None;
+        }
+        // SAFETY: a live pool.
+        let raw = unsafe { sys::pk_pool_get(pool, sleep.allowed()) };
+        let mut slot = NonNull::new(raw)?.cast::<Slot<T>>();
+        // SAFETY: a constructed slot that nobody else has.
+        let fresh = unsafe { slot.as_mut() };
+        fresh.value.write(value);
+        fresh.refs = AtomicUsize::new(1);
+        fresh.pool = pool;
+        Some(Ref { slot })
+    }
+}
+
+impl<T: Send + Sync> Default for Pool<T> {
+    fn default() -> Self {
+        Pool::new()
+    }
+}
+
+extern "C" fn construct<T>(_arg: *mut c_void, object: *mut c_void, _flags: c_int) -> c_int {
+    let slot = object.cast::<Slot<T>>();
+    // SAFETY: the pool hands out raw memory of a slot's size and alignment.
+    unsafe {
+        slot.write(Slot {
+            value: MaybeUninit::uninit(),
+            cv: sys::pk_cv::default(),
+            refs: AtomicUsize::new(0),
+            pool: ptr::null_mut(),
+            chain: AtomicU64::new(0),
+            link: UnsafeCell::new(Link {
+                prev: ptr::null_mut(),
+                next: ptr::null_mut(),
+                key: 0,
+            }),
+        });
+    }
+    // SAFETY: the slot was just written.
+    let cv = unsafe { &raw mut (*slot).cv };
+    // SAFETY: storage for a condition variable; the name is static.
+    unsafe { sys::pk_cv_init(cv, c"puffsrpl".as_ptr()) };
+    0
+}
+
+extern "C" fn destruct<T>(_arg: *mut c_void, object: *mut c_void) {
+    let slot = object.cast::<Slot<T>>();
+    // SAFETY: a constructed slot.
+    let cv = unsafe { &raw mut (*slot).cv };
+    // SAFETY: constructed, and nobody waits on a free object.
+    unsafe { sys::pk_cv_destroy(cv) };
+}
+
+/// A counted reference to an object of a [`Pool`]. The last one to go drops
+/// the value and gives the object back.
+pub struct Ref<T> {
+    slot: NonNull<Slot<T>>,
+}
+
+// SAFETY: as for an `Arc`.
+unsafe impl<T: Send + Sync> Send for Ref<T> {}
+// SAFETY: as for an `Arc`.
+unsafe impl<T: Send + Sync> Sync for Ref<T> {}
+
+impl<T> Ref<T> {
+    fn slot(&self) -> &Slot<T> {
+        // SAFETY: alive, since `self` counts.
+        unsafe { self.slot.as_ref() }
+    }
+
+    /// The value, if no other reference exists.
+    pub fn get_mut(&mut self) -> Option<&mut T> {
+        if self.slot().refs.load(Ordering::Acquire) != 1 {
+            return None;
+        }
+        // SAFETY: the only reference, borrowed exclusively; the value was
+        // written by `get`.
+        Some(unsafe { self.slot.as_mut().value.assume_init_mut() })
+    }
+
+    /// The condition variable that comes with the object.
+    pub fn cv(&self) -> ManuallyDrop<CondVar> {
+        let cv = NonNull::from(&self.slot().cv);
+        // SAFETY: constructed with the slot, and `self` keeps the slot.
+        ManuallyDrop::new(unsafe { CondVar::adopt(cv) })
+    }
+
+    /// Do both refer to the same object?
+    pub fn is(&self, other: &Ref<T>) -> bool {
+        self.slot == other.slot
+    }
+
+    /// The address of the value, which tells one object from another.
+    pub fn as_ptr(&self) -> *const T {
+        self.slot.as_ptr().cast_const().cast()
+    }
+
+    /// Gives the reference up to C code.
+    pub fn into_raw(self) -> *mut T {
+        let raw = self.slot.as_ptr().cast();
+        core::mem::forget(self);
+        raw
+    }
+
+    /// Takes a reference back from C code.
+    ///
+    /// # Safety
+    /// `raw` came from [`into_raw`](Self::into_raw) and is used only once.
+    pub unsafe fn from_raw(raw: *mut T) -> Ref<T> {
+        // SAFETY: `into_raw` never returns NULL.
+        let slot = unsafe { NonNull::new_unchecked(raw) }.cast();
+        Ref { slot }
+    }
+
+    /// Borrows a reference that C code keeps.
+    ///
+    /// # Safety
+    /// `raw` came from `into_raw`, and the reference that was given up stays
+    /// with C code until the result is gone.
+    pub unsafe fn borrow_raw(raw: *mut T) -> ManuallyDrop<Ref<T>> {
+        // SAFETY: the caller says that the reference exists.
+        ManuallyDrop::new(unsafe { Ref::from_raw(raw) })
+    }
+}
+
+impl<T> Clone for Ref<T> {
+    fn clone(&self) -> Self {
+        self.slot().refs.fetch_add(1, Ordering::Relaxed);
+        Ref { slot: self.slot }
+    }
+}
+
+impl<T> Deref for Ref<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the value was written by `get` and lives until the last
+        // reference goes.
+        unsafe { self.slot().value.assume_init_ref() }
+    }
+}
+
+impl<T> Drop for Ref<T> {
+    fn drop(&mut self) {
+        if self.slot().refs.fetch_sub(1, Ordering::Release) != 1 {
+            return;
+        }
+        fence(Ordering::Acquire);
+        // SAFETY: that was the last reference, so nobody else looks.
+        let slot = unsafe { self.slot.as_mut() };
+        // SAFETY: the value was written by `get`.
+        unsafe { slot.value.assume_init_drop() };
+        // SAFETY: it came from that pool and is constructed as at the start:
+        // it is on no chain, for a chain holds a reference.
+        unsafe { sys::pk_pool_put(slot.pool, self.slot.as_ptr().cast()) };
+    }
+}
+
+/// Names chains, so that an object knows which one it is on even when the
+/// chain itself moves.
+fn new_chain() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The head and tail of a chain of linked slots.
+///
+/// Invariant: the slots from `head` along `next` to `tail` carry the chain's
+/// number, and the chain owns one reference to each.
+struct Ends<T> {
+    head: *mut Slot<T>,
+    tail: *mut Slot<T>,
+}
+
+impl<T> Ends<T> {
+    const EMPTY: Ends<T> = Ends {
+        head: ptr::null_mut(),
+        tail: ptr::null_mut(),
+    };
+
+    /// Appends `item` to the chain `number`, or gives it back if it is on one.
+    fn push(&mut self, number: u64, key: u64, item: Ref<T>) -> Result<(), Ref<T>> {
+        let chain = &item.slot().chain;
+        if chain
+            .compare_exchange(0, number, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
+            return Err(item);
+        }
+        let slot = item.slot.as_ptr();
+        core::mem::forget(item);
+        let link = Link {
+            prev: self.tail,
+            next: ptr::null_mut(),
+            key,
+        };
+        // SAFETY: the slot carries our number now, so its link is ours.
+        unsafe { *(*slot).link.get() = link };
+        match NonNull::new(self.tail) {
+            // SAFETY: the tail is on this chain.
+            Some(tail) => unsafe { (*tail.as_ref().link.get()).next = slot },
+            None => self.head = slot,
+        }
+        self.tail = slot;
+        Ok(())
+    }
+
+    /// Takes `slot` off.
+    ///
+    /// # Safety
+    /// The slot is on this chain.
+    unsafe fn unlink(&mut self, slot: NonNull<Slot<T>>) -> Ref<T> {
+        // SAFETY: alive, for the chain owns a reference.
+        let shared = unsafe { slot.as_ref() };
+        // SAFETY: on this chain, so its link is ours.
+        let (prev, next) = unsafe {
+            let link = &*shared.link.get();
+            (link.prev, link.next)
+        };
+        match NonNull::new(prev) {
+            // SAFETY: a neighbour is on this chain too.
+            Some(prev) => unsafe { (*prev.as_ref().link.get()).next = next },
+            None => self.head = next,
+        }
+        match NonNull::new(next) {
+            // SAFETY: a neighbour is on this chain too.
+            Some(next) => unsafe { (*next.as_ref().link.get()).prev = prev },
+            None => self.tail = prev,
+        }
+        shared.chain.store(0, Ordering::Release);
+        // The chain's reference goes to the caller.
+        Ref { slot }
+    }
+
+    fn pop(&mut self) -> Option<Ref<T>> {
+        let head = NonNull::new(self.head)?;
+        // SAFETY: the head is on this chain.
+        Some(unsafe { self.unlink(head) })
+    }
+}
+
+/// A queue of references, in order. Every operation takes constant time.
+pub struct List<T> {
+    ends: Ends<T>,
+    number: u64,
+    len: usize,
+}
+
+// SAFETY: a collection of references that may be sent.
+unsafe impl<T: Send + Sync> Send for List<T> {}
+
+impl<T> List<T> {
+    /// An empty list.
+    pub fn new() -> List<T> {
+        List {
+            ends: Ends::EMPTY,
+            number: new_chain(),
+            len: 0,
+        }
+    }
+
+    /// Is nothing on the list?
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many objects are on the list?
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Appends `item`.
+    ///
+    /// # Errors
+    /// Gives it back if it is on a list or in a table already.
+    pub fn push_back(&mut self, item: Ref<T>) -> Result<(), Ref<T>> {
+        self.ends.push(self.number, 0, item)?;
+        self.len += 1;
+        Ok(())
+    }
+
+    /// Takes the first object off.
+    pub fn pop_front(&mut self) -> Option<Ref<T>> {
+        let item = self.ends.pop()?;
+        self.len -= 1;
+        Some(item)
+    }
+
+    /// Takes `item` off, if it is on this list.
+    pub fn remove(&mut self, item: &Ref<T>) -> Option<Ref<T>> {
+        if item.slot().chain.load(Ordering::Acquire) != self.number {
+            return None;
+        }
+        self.len -= 1;
+        // SAFETY: it carries our number.
+        Some(unsafe { self.ends.unlink(item.slot) })
+    }
+}
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        List::new()
+    }
+}
+
+impl<T> Drop for List<T> {
+    fn drop(&mut self) {
+        while self.pop_front().is_some() {}
+    }
+}
+
+/// A hash table of references by a 64-bit key, with a fixed number of
+/// buckets. The keys are counted up, so they spread evenly.
+pub struct Table<T> {
+    buckets: KBytes,
+    number: u64,
+    len: usize,
+    holds: PhantomData<Ref<T>>,
+}
+
+// SAFETY: a collection of references that may be sent.
+unsafe impl<T: Send + Sync> Send for Table<T> {}
+
+impl<T> Table<T> {
+    /// An empty table of `buckets` buckets, a power of two. `None` if memory
+    /// is short.
+    pub fn new(buckets: usize, sleep: Sleep) -> Option<Table<T>> {
+        let bytes = buckets.next_power_of_two() * size_of::<Ends<T>>();
+        // Zeroed memory is a row of empty chains.
+        Some(Table {
+            buckets: KBytes::zeroed(bytes, sleep)?,
+            number: new_chain(),
+            len: 0,
+            holds: PhantomData,
+        })
+    }
+
+    /// How many objects are in the table?
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Is nothing in the table?
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    fn buckets(&mut self) -> &mut [Ends<T>] {
+        let count = self.buckets.len() / size_of::<Ends<T>>();
+        // SAFETY: owned, aligned, zeroed at first, which is `Ends::EMPTY`, and
+        // written only through this slice.
+        unsafe { core::slice::from_raw_parts_mut(self.buckets.as_ptr().cast(), count) }
+    }
+
+    fn bucket(&mut self, key: u64) -> &mut Ends<T> {
+        let buckets = self.buckets();
+        let index = (key as usize) & (buckets.len() - 1);
+        &mut buckets[index]
+    }
+
+    /// Puts `item` under `key`.
+    ///
+    /// # Errors
+    /// Gives it back if it is on a list or in a table already.
+    pub fn insert(&mut self, key: u64, item: Ref<T>) -> Result<(), Ref<T>> {
+        let number = self.number;
+        self.bucket(key).push(number, key, item)?;
+        self.len += 1;
+        Ok(())
+    }
+
+    /// Takes the object under `key` out.
+    pub fn take(&mut self, key: u64) -> Option<Ref<T>> {
+        let bucket = self.bucket(key);
+        let mut next = bucket.head;
+        while let Some(slot) = NonNull::new(next) {
+            // SAFETY: on this chain, so alive and its link is ours.
+            let link = unsafe { &*slot.as_ref().link.get() };
+            if link.key == key {
+                // SAFETY: on this chain.
+                let item = unsafe { bucket.unlink(slot) };
+                self.len -= 1;
+                return Some(item);
+            }
+            next = link.next;
+        }
+        None
+    }
+
+    /// Takes any object out, for taking the table down. `from` is where to
+    /// look first; it is moved on, so that emptying the table takes one pass.
+    pub fn take_any(&mut self, from: &mut usize) -> Option<Ref<T>> {
+        let buckets = self.buckets();
+        while let Some(bucket) = buckets.get_mut(*from) {
+            if let Some(item) = bucket.pop() {
+                self.len -= 1;
+                return Some(item);
+            }
+            *from += 1;
+        }
+        None
+    }
+}
+
+impl<T> Drop for Table<T> {
+    fn drop(&mut self) {
+        let mut from = 0;
+        while self.take_any(&mut from).is_some() {}
+    }
+}
