@@ -55,6 +55,36 @@ struct pk_timespec {
 };
 
 /*
+ * Numbers of the kernel that cross this ABI, the same in every release.  The
+ * shim asserts each against the kernel's own name for it.
+ */
+#define	PK_MNT_FORCE		0x00080000	/* of vfs_unmount */
+#define	PK_MNT_WAIT		1		/* of vfs_sync */
+#define	PK_MNT_LAZY		3
+#define	PK_GOP_UPDATE_ACCESSED	0x01		/* of puffs_gop_markupdate */
+#define	PK_GOP_UPDATE_MODIFIED	0x02
+#define	PK_UPDATE_ATIME		0x01		/* of puffs_updatenode */
+#define	PK_UPDATE_CTIME		0x02
+#define	PK_UPDATE_MTIME		0x04
+#define	PK_UPDATE_SIZE		0x08
+#define	PK_PNODE_NOREFS		0x001		/* of pk_node_stat */
+#define	PK_PNODE_DYING		0x002
+#define	PK_PNODE_FAF		0x004
+#define	PK_PNODE_DOINACT	0x008
+#define	PK_PNODE_METACACHE_ATIME 0x010
+#define	PK_PNODE_METACACHE_CTIME 0x020
+#define	PK_PNODE_METACACHE_MTIME 0x040
+#define	PK_PNODE_METACACHE_SIZE	0x080
+#define	PK_PNODE_SOPEXP		0x100
+#define	PK_NOSUCHCOOKIE		(-1)		/* of puffs_cookie2vnode */
+#define	PK_MSG_MAXSIZE		0x20000		/* 2 * MAXPHYS */
+#define	PK_MSGSTRUCT_MAX	4096
+#define	PK_FHANDLE_SIZE_MAX	1024
+#define	PK_POLLERR		0x0008
+#define	PK_POLLHUP		0x0010
+#define	PK_ELAST		96		/* 10.x knows two more */
+
+/*
  * Memory.  Zeroed; size is never 0.  pk_alloc may sleep and then never fails
  * if cansleep is true, else it returns NULL when memory is short.
  */
@@ -145,7 +175,7 @@ int	pk_mount_set_statvfs(struct mount *, const char *, const char *,
 	    const char *, void *);
 /* Block shifts, flags and the file system id of a mount that succeeds. */
 void	pk_mount_commit(struct mount *, struct puffs_mount *);
-/* Complete a wire statvfs in place with what the kernel knows. */
+/* Complete a wire statvfs in place with what the kernel knows; may sleep. */
 void	pk_mount_copy_statvfs(struct mount *, void *);
 /* Copy a complete wire statvfs to the kernel's own, whatever its layout. */
 void	pk_statvfs_from_wire(void *, const void *);
@@ -197,7 +227,10 @@ int64_t	pk_vnode_size(struct vnode *);
 void	pk_vnode_set_size(struct vnode *, int64_t);	/* page cache too */
 void	pk_vnode_to_special(struct vnode *, uint64_t);	/* VCHR, VBLK */
 void	pk_vnode_to_fifo(struct vnode *);
-/* Write back (free: drop) the pages of a byte range; may sleep. */
+/*
+ * Write back (true: drop) the pages of a byte range, widened to pages; an end
+ * of 0 is that of the file.  EINVAL if it is empty.  May sleep.
+ */
 int	pk_vnode_putpages(struct vnode *, int64_t, int64_t, bool);
 int	pk_vnode_fsync(struct vnode *, struct kauth_cred *, bool);
 /* The regular vnodes with dirty pages, each referenced. */
@@ -210,6 +243,13 @@ void	pk_cache_enter(struct vnode *, struct vnode *,
 	    const struct componentname *);
 void	pk_cache_purge_children(struct vnode *);
 void	pk_cache_purge_mount(struct mount *);
+
+/*
+ * The pools of the node structures, which the C objects of the module use
+ * too: for vfs_init and vfs_done.
+ */
+void	pk_node_pools_init(void);
+void	pk_node_pools_destroy(void);
 
 /*
  * struct puffs_node.  create makes the node of a new vnode, ties the two

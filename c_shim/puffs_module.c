@@ -1,0 +1,134 @@
+/*
+ * Copyright (c) 2026 The puffs-rs developers.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The module: what the kernel finds when it loads puffs, that is the module
+ * structure and the table of file system operations.  The operations are
+ * Rust's (src/entry.rs).  puffs_rs.h, which cbindgen writes from there, comes
+ * after puffs_sys.h, so that the compiler sees where the two disagree.
+ */
+
+#include <sys/cdefs.h>
+__KERNEL_RCSID(0, "puffs-rs: puffs_module.c");
+
+#include <sys/param.h>
+#include <sys/systm.h>
+#include <sys/errno.h>
+#include <sys/module.h>
+#include <sys/mount.h>
+#include <sys/vnode.h>
+
+#include <dev/putter/putter_sys.h>
+
+#include <miscfs/genfs/genfs.h>
+
+#include <fs/puffs/puffs_msgif.h>
+#include <fs/puffs/puffs_sys.h>
+
+#include "puffs_release.h"
+#include "puffs_rs.h"
+
+MODULE(MODULE_CLASS_VFS, puffs, "putter");
+
+/* In ticks; puffs_vnop_lookup gives a busy node ten of these of grace. */
+int puffs_sopreq_expire_timeout = PUFFS_SOPREQ_EXPIRE_TIMEOUT;
+
+#ifdef PUFFSDEBUG
+int puffsdebug;
+#endif
+
+#ifdef PK_VFS_LKTYPE
+/*
+ * Rust's operations return the vnode locked exclusively.  A root that is
+ * wanted unlocked must not wait for that lock: its holder may be waiting for
+ * a server that is looking up a path through this very mount.
+ */
+static void
+puffs_module_relock(struct vnode *vp, int lktype)
+{
+
+	if (lktype == LK_NONE)
+		VOP_UNLOCK(vp);
+	else if ((lktype & LK_SHARED) != 0)
+		(void)vn_lock(vp, LK_DOWNGRADE);
+}
+
+static int
+puffs_module_root(struct mount *mp, int lktype, struct vnode **vpp)
+{
+	struct puffs_mount *pmp = MPTOPUFFSMP(mp);
+	int error;
+
+	if (lktype == LK_NONE) {
+		error = puffs_cookie2vnode(pmp, pmp->pmp_root_cookie, vpp);
+		KASSERT(error != PUFFS_NOSUCHCOOKIE);
+		return error;
+	}
+	error = puffs_vfsop_root(mp, vpp);
+	if (error == 0)
+		puffs_module_relock(*vpp, lktype);
+	return error;
+}
+
+static int
+puffs_module_fhtovp(struct mount *mp, struct fid *fhp, int lktype,
+    struct vnode **vpp)
+{
+	int error;
+
+	error = puffs_vfsop_fhtovp(mp, fhp, vpp);
+	if (error == 0)
+		puffs_module_relock(*vpp, lktype);
+	return error;
+}
+#else
+#define	puffs_module_root	puffs_vfsop_root
+#define	puffs_module_fhtovp	puffs_vfsop_fhtovp
+#endif
+
+static const struct vnodeopv_desc * const puffs_vnodeopv_descs[] = {
+	&puffs_vnodeop_opv_desc,
+	&puffs_specop_opv_desc,
+	&puffs_fifoop_opv_desc,
+	&puffs_msgop_opv_desc,
+	NULL,
+};
+
+static struct vfsops puffs_vfsops = {
+	.vfs_name = MOUNT_PUFFS,
+	.vfs_min_mount_data = sizeof(struct puffs_kargs),
+	.vfs_mount = puffs_vfsop_mount,
+	.vfs_start = puffs_vfsop_start,
+	.vfs_unmount = puffs_vfsop_unmount,
+	.vfs_root = puffs_module_root,
+	.vfs_quotactl = (void *)eopnotsupp,
+	.vfs_statvfs = puffs_vfsop_statvfs,
+	.vfs_sync = puffs_vfsop_sync,
+	.vfs_vget = (void *)eopnotsupp,
+	.vfs_loadvnode = puffs_vfsop_loadvnode,
+	.vfs_fhtovp = puffs_module_fhtovp,
+	.vfs_vptofh = puffs_vfsop_vptofh,
+	.vfs_init = puffs_vfsop_init,
+	.vfs_done = puffs_vfsop_done,
+	.vfs_snapshot = puffs_vfsop_snapshot,
+	.vfs_extattrctl = puffs_vfsop_extattrctl,
+	.vfs_suspendctl = genfs_suspendctl,
+	.vfs_renamelock_enter = genfs_renamelock_enter,
+	.vfs_renamelock_exit = genfs_renamelock_exit,
+	.vfs_fsync = (void *)eopnotsupp,
+	.vfs_opv_descs = puffs_vnodeopv_descs,
+};
+
+static int
+puffs_modcmd(modcmd_t cmd, void *arg)
+{
+
+	switch (cmd) {
+	case MODULE_CMD_INIT:
+		return vfs_attach(&puffs_vfsops);
+	case MODULE_CMD_FINI:
+		return vfs_detach(&puffs_vfsops);
+	default:
+		return ENOTTY;
+	}
+}
