@@ -642,9 +642,13 @@ pk_pmp_create(struct mount *mp, const void *args, void *rs)
 void
 pk_pmp_destroy(struct puffs_mount *pmp)
 {
+	struct mount *mp = PMPTOMP(pmp);
 
 	KASSERT(TAILQ_EMPTY(&pmp->pmp_sopnodereqs));
 	KASSERT(pmp->pmp_sopthrcount == 0);
+	/* Who still holds the mount structure shall find nothing. */
+	if (mp->mnt_data == pmp)
+		mp->mnt_data = NULL;
 	cv_destroy(&pmp->pmp_sopcv);
 	mutex_destroy(&pmp->pmp_sopmtx);
 	mutex_destroy(&pmp->pmp_lock);

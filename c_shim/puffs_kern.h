@@ -186,7 +186,8 @@ int	pk_mount_vflush(struct mount *, bool);
  * struct puffs_mount, the C part of a mount.  create copies the mount
  * arguments (struct puffs_kargs), sets up the two mutexes, the service
  * thread's condition variable and queue, and remembers the Rust part.  May
- * sleep.
+ * sleep.  destroy comes while the mount structure is there, and leaves it
+ * without a pmp.
  */
 struct puffs_mount *pk_pmp_create(struct mount *, const void *, void *);
 void	pk_pmp_destroy(struct puffs_mount *);
