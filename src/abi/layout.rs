@@ -663,7 +663,6 @@ constants! {
     "sizeof(PUFFS_TYPEPREFIX) - 1" = consts::TYPEPREFIX.len(),
     "PUFFS_FHSIZE_MAX" = consts::FHSIZE_MAX,
     "NGROUPS_MAX" = consts::NGROUPS_MAX,
-    "VNOVAL" = consts::VNOVAL,
     "VSIZENOTSET" = consts::VSIZENOTSET,
     "__builtin_offsetof(struct dirent, d_fileno)" = offset_of!(vn::DirentHead, fileno),
     "__builtin_offsetof(struct dirent, d_reclen)" = offset_of!(vn::DirentHead, reclen),
