@@ -73,6 +73,7 @@ pub use attr::*;
 pub use cred::*;
 pub use kargs::*;
 pub use name::*;
+pub use notify::ErrorOp;
 pub use req::*;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
