@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .use_core()
         .allowlist_function("pk_.*")
         .allowlist_type("pk_.*")
+        .allowlist_var("PK_.*")
         .derive_default(true)
         .size_t_is_usize(true)
         .layout_tests(true)

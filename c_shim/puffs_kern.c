@@ -551,6 +551,13 @@ pk_mount_set_statvfs(struct mount *mp, const char *path, const char *from,
 }
 
 void
+pk_mount_known_statvfs(struct mount *mp, void *sb)
+{
+
+	copy_statvfs_info(sb, mp);
+}
+
+void
 pk_mount_commit(struct mount *mp, struct puffs_mount *pmp)
 {
 

@@ -177,6 +177,8 @@ int	pk_mount_set_statvfs(struct mount *, const char *, const char *,
 void	pk_mount_commit(struct mount *, struct puffs_mount *);
 /* Complete a wire statvfs in place with what the kernel knows; may sleep. */
 void	pk_mount_copy_statvfs(struct mount *, void *);
+/* What the kernel knows by itself, to its own struct statvfs. */
+void	pk_mount_known_statvfs(struct mount *, void *);
 /* Copy a complete wire statvfs to the kernel's own, whatever its layout. */
 void	pk_statvfs_from_wire(void *, const void *);
 /* Write back and drop all vnodes but the root (vflush); may sleep. */

@@ -1,6 +1,6 @@
 //! Buffers of asynchronous I/O, and completions that C code asked for.
 
-use super::sys;
+use super::{sys, PmpRef};
 use core::{ffi::c_void, ptr::NonNull};
 
 /// A `struct buf` that is ours to complete.
@@ -42,3 +42,31 @@ impl Buf {
 /// done: the mount, the reply, and its argument.
 pub type CompletionFn =
     unsafe extern "C" fn(*mut sys::puffs_mount, *mut c_void, *mut c_void);
+
+/// A completion that C code asked for, to be run once.
+pub struct Completion {
+    done: CompletionFn,
+    arg: *mut c_void,
+}
+
+// SAFETY: who asked for the completion expects it in any thread.
+unsafe impl Send for Completion {}
+
+impl Completion {
+    /// # Safety
+    /// `done` takes `arg` and any reply to the request that it is for, from
+    /// any thread that may block, once.
+    pub unsafe fn new(done: CompletionFn, arg: *mut c_void) -> Completion {
+        Completion { done, arg }
+    }
+
+    /// Runs it on a reply that starts with a `struct puffs_req`.
+    ///
+    /// The reply is as long as its operation needs, or its `preq_rv` says
+    /// error and only the header is there: who calls this has judged it.
+    pub fn run(self, pmp: PmpRef, reply: &mut [u8]) {
+        // SAFETY: `new` vouches for the function and its argument, the caller
+        // for the reply.
+        unsafe { (self.done)(pmp.as_ptr(), reply.as_mut_ptr().cast(), self.arg) };
+    }
+}

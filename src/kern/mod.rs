@@ -11,10 +11,14 @@
 
 pub mod sys;
 
+use core::ffi::{c_void, CStr};
+
 mod arc;
+mod compat;
 mod errno;
 mod guarded;
 mod io;
+mod fid;
 mod log;
 mod lwp;
 mod mem;
@@ -25,10 +29,12 @@ mod putter;
 mod sync;
 mod vfs;
 
-pub use arc::Arc;
+pub use arc::{Arc, ArcCell};
+pub use compat::{compat_incoming, compat_outgoing};
 pub use errno::{Errno, Result};
+pub use fid::Fid;
 pub use guarded::Guarded;
-pub use io::{Buf, CompletionFn};
+pub use io::{Buf, Completion, CompletionFn};
 pub use log::{console, panic};
 pub use lwp::{caller_ids, is_pagedaemon, important_signal_pending, SignalMask};
 pub use mem::{page_size, KBytes, Sleep};
@@ -38,7 +44,8 @@ pub use pool::{List, Pool, Ref, Table};
 pub use putter::Putter;
 pub use sync::{CondVar, Guard, Mutex};
 pub use vfs::{
-    ComponentName, Cred, CredKind, DirtyVnodes, MountHold, MountPtr, Vnode, VnodeRef,
+    ComponentName, Cred, CredKind, DirtyVnodes, MountHold, MountPtr, StatvfsOut, UserPath, Vnode,
+    VnodeRef,
 };
 
 /// Ticks of the kernel's clock since boot; wraps.
@@ -55,31 +62,32 @@ pub fn now() -> sys::pk_timespec {
     ts
 }
 
-/// Starts a kernel thread that runs `main` on `arg`.
-///
-/// The thread owns `arg` and must end in [`thread_exit`].
+/// What runs in a kernel thread of its own.
+pub trait Thread: Send + Sync + Sized {
+    /// The work; the thread ends when it returns.
+    fn run(this: Arc<Self>);
+}
+
+/// Starts a kernel thread that runs `work`; `name` is what `ps(1)` shows.
 ///
 /// # Errors
-/// What `kthread_create(9)` says; `arg` is dropped then.
-pub fn thread_spawn<T: Send + Sync>(
-    main: extern "C" fn(*mut core::ffi::c_void),
-    arg: Arc<T>,
-    name: &core::ffi::CStr,
-) -> Result<()> {
-    let raw = Arc::into_raw(arg);
-    // SAFETY: `main` takes the ownership that `into_raw` gave up; the name is
-    // a C string that the kernel copies.
-    let error = unsafe { sys::pk_thread_create(Some(main), raw.cast_mut().cast(), name.as_ptr()) };
+/// What `kthread_create(9)` says.
+pub fn thread_spawn<T: Thread>(work: Arc<T>, name: &'static CStr) -> Result<()> {
+    let raw = Arc::into_raw(work);
+    // SAFETY: the thread takes over the ownership that `into_raw` gave up.
+    let error = unsafe {
+        sys::pk_thread_create(Some(thread_main::<T>), raw.cast_mut().cast(), name.as_ptr())
+    };
     Errno::check(error).inspect_err(|_| {
         // SAFETY: the thread was not made, so the ownership is still ours.
         drop(unsafe { Arc::from_raw(raw) });
     })
 }
 
-/// Ends the calling kernel thread.
-pub fn thread_exit() -> ! {
-    // SAFETY: called by the main function of a kernel thread of ours, which
-    // holds nothing any more.
+extern "C" fn thread_main<T: Thread>(arg: *mut c_void) {
+    // SAFETY: `thread_spawn` passed the ownership on.
+    let work = unsafe { Arc::from_raw(arg.cast_const().cast::<T>()) };
+    T::run(work);
+    // SAFETY: the thread holds nothing any more.
     unsafe { sys::pk_thread_exit() };
-    panic(format_args!("a kernel thread outlived its exit"))
 }

@@ -1,6 +1,7 @@
 //! `struct puffs_mount`: the part of a mount that C code sees.
 
-use super::{sync::RawGuard, sys, Arc, CondVar, MountPtr, Mutex, Vnode};
+use super::{sync::RawGuard, sys, CondVar, MountPtr, Mutex, Vnode};
+use crate::abi::KArgs;
 use core::{ffi::c_void, ptr, ptr::NonNull};
 
 /// The C part of a mount, alive while the mount is.
@@ -20,24 +21,18 @@ impl PmpRef {
     }
 
     /// Makes the C part from the mount arguments; may sleep.
-    ///
-    /// # Safety
-    /// `args` is a whole `struct puffs_kargs`.
-    pub unsafe fn create(mp: MountPtr, args: &[u8]) -> Option<PmpRef> {
-        // SAFETY: a live mount; the caller vouches for the size.
+    pub fn create(mp: MountPtr, args: &KArgs) -> Option<PmpRef> {
+        // SAFETY: a live mount and whole arguments.
         let pmp = unsafe {
-            sys::pk_pmp_create(mp.as_ptr(), args.as_ptr().cast(), ptr::null_mut())
+            sys::pk_pmp_create(mp.as_ptr(), ptr::from_ref(args).cast(), ptr::null_mut())
         };
         // SAFETY: just made, and ours.
         unsafe { PmpRef::new(pmp) }
     }
 
-    /// Frees it.
-    ///
-    /// # Safety
-    /// No handle to it is used any more.
-    pub unsafe fn destroy(self) {
-        // SAFETY: the caller says so.
+    /// Frees it. The caller has seen to it that no handle is used any more.
+    pub fn destroy(self) {
+        // SAFETY: alive until now.
         unsafe { sys::pk_pmp_destroy(self.as_ptr()) };
     }
 
@@ -46,19 +41,38 @@ impl PmpRef {
         self.0.as_ptr()
     }
 
-    /// Remembers the Rust part.
-    ///
-    /// # Safety
-    /// Who frees the C part takes the reference back.
-    pub unsafe fn set_rust<T>(self, rust: Arc<T>) {
-        // SAFETY: alive; only keeps the pointer.
-        unsafe { sys::pk_pmp_set_rs(self.as_ptr(), Arc::into_raw(rust).cast_mut().cast()) };
+    /// The mount arguments, as they were accepted.
+    pub fn args(self) -> *const KArgs {
+        // SAFETY: alive.
+        unsafe { sys::pk_pmp_args(self.as_ptr()) }.cast()
     }
 
-    /// The address of the Rust part.
-    pub fn rust(self) -> *mut c_void {
+    /// Remembers the address of the Rust part.
+    pub fn set_rust(self, rust: *const c_void) {
+        // SAFETY: alive; only keeps the pointer.
+        unsafe { sys::pk_pmp_set_rs(self.as_ptr(), rust.cast_mut()) };
+    }
+
+    /// The address of the Rust part; NULL if there is none.
+    pub fn rust(self) -> *const c_void {
         // SAFETY: alive.
         unsafe { sys::pk_pmp_rs(self.as_ptr()) }
+    }
+
+    /// The service thread's lock and condition variable.
+    pub fn sop_gate<T>(self, state: T) -> Option<SopGate<T>> {
+        // SAFETY: alive.
+        let mutex = NonNull::new(unsafe { sys::pk_pmp_sopmtx(self.as_ptr()) })?;
+        // SAFETY: alive.
+        let cv = NonNull::new(unsafe { sys::pk_pmp_sopcv(self.as_ptr()) })?;
+        Some(SopGate {
+            // SAFETY: lives in the C part, which the gate does not outlive,
+            // and C code knows nothing of `state`.
+            state: unsafe { Mutex::adopt(mutex, state) },
+            // SAFETY: lives in the C part too.
+            cv: unsafe { CondVar::adopt(cv) },
+            pmp: self,
+        })
     }
 
     /// The root vnode, as the C part remembers it.
@@ -102,22 +116,6 @@ pub struct SopGate<T> {
 }
 
 impl<T> SopGate<T> {
-    /// # Safety
-    /// `pmp` outlives every use of the gate.
-    pub unsafe fn new(pmp: PmpRef, state: T) -> Option<SopGate<T>> {
-        // SAFETY: alive.
-        let mutex = NonNull::new(unsafe { sys::pk_pmp_sopmtx(pmp.as_ptr()) })?;
-        // SAFETY: alive.
-        let cv = NonNull::new(unsafe { sys::pk_pmp_sopcv(pmp.as_ptr()) })?;
-        Some(SopGate {
-            // SAFETY: lives in `pmp`, and C code knows nothing of `state`.
-            state: unsafe { Mutex::adopt(mutex, state) },
-            // SAFETY: lives in `pmp`.
-            cv: unsafe { CondVar::adopt(cv) },
-            pmp,
-        })
-    }
-
     /// Says whether expiries may be queued; the caller holds the lock.
     pub fn set_running(&self, running: bool) {
         // SAFETY: alive, inside the lock.

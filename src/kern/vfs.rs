@@ -1,11 +1,47 @@
 //! Mounts, vnodes, credentials and path components.
 
 use super::{node::NodeRef, pmp::PmpRef, sync::RawGuard, sys, Errno, Result};
+use crate::abi::{StatvfsBuf, Uucred};
 use core::{
     ffi::{c_char, c_void, CStr},
     marker::PhantomData,
-    ptr::NonNull,
+    ptr::{self, NonNull},
 };
+
+/// The path of a mount point, as user code passed it to mount(2): not to be
+/// read but by the kernel's own functions for that.
+#[derive(Clone, Copy)]
+pub struct UserPath(pub *const c_char);
+
+/// A `struct statvfs` of the kernel's, to be filled.
+pub struct StatvfsOut<'a> {
+    raw: NonNull<c_void>,
+    kept: PhantomData<&'a mut ()>,
+}
+
+impl StatvfsOut<'_> {
+    /// # Safety
+    /// `raw` is a `struct statvfs` of the kernel's for as long as the handle
+    /// lives.
+    pub unsafe fn new(raw: *mut c_void) -> Option<Self> {
+        Some(StatvfsOut {
+            raw: NonNull::new(raw)?,
+            kept: PhantomData,
+        })
+    }
+
+    /// Fills in what the kernel knows of the mount without its server.
+    pub fn fill_known(&mut self, mp: MountPtr) {
+        // SAFETY: a live mount and a whole structure.
+        unsafe { sys::pk_mount_known_statvfs(mp.as_ptr(), self.raw.as_ptr()) };
+    }
+
+    /// Fills it from one in wire layout.
+    pub fn fill(&mut self, from: &StatvfsBuf) {
+        // SAFETY: both whole.
+        unsafe { sys::pk_statvfs_from_wire(self.raw.as_ptr(), ptr::from_ref(from).cast()) };
+    }
+}
 
 /// A `struct mount` that the kernel keeps alive for as long as the handle is
 /// used: because the operation was called on it, or because the file system
@@ -63,36 +99,30 @@ impl MountPtr {
     ///
     /// # Errors
     /// What `set_statvfs_info` says of the path.
-    ///
-    /// # Safety
-    /// `path` is the user pointer that `vfs_mount` got, and `numbers` is a
-    /// whole statvfs in wire layout.
-    pub unsafe fn set_statvfs(
+    pub fn set_statvfs(
         self,
-        path: *const c_char,
+        path: UserPath,
         from: &CStr,
         fstype: &CStr,
-        numbers: &mut [u8],
+        numbers: &mut StatvfsBuf,
     ) -> Result<()> {
-        // SAFETY: C strings; the caller vouches for the rest.
+        // SAFETY: C strings, a path that the kernel checks, and a whole
+        // statvfs in wire layout.
         Errno::check(unsafe {
             sys::pk_mount_set_statvfs(
                 self.as_ptr(),
-                path,
+                path.0,
                 from.as_ptr(),
                 fstype.as_ptr(),
-                numbers.as_mut_ptr().cast(),
+                ptr::from_mut(numbers).cast(),
             )
         })
     }
 
     /// Completes a statvfs in wire layout with what the kernel knows.
-    ///
-    /// # Safety
-    /// `numbers` is a whole statvfs in wire layout.
-    pub unsafe fn complete_statvfs(self, numbers: &mut [u8]) {
-        // SAFETY: a live mount; the caller vouches for the size.
-        unsafe { sys::pk_mount_copy_statvfs(self.as_ptr(), numbers.as_mut_ptr().cast()) };
+    pub fn complete_statvfs(self, numbers: &mut StatvfsBuf) {
+        // SAFETY: a live mount and a whole statvfs in wire layout.
+        unsafe { sys::pk_mount_copy_statvfs(self.as_ptr(), ptr::from_mut(numbers).cast()) };
     }
 
     /// Says that the mount succeeds: ties `pmp` to it, and gives it an id.
@@ -413,12 +443,11 @@ impl Cred<'_> {
     }
 
     /// Writes the ids as a `struct uucred`; only for [`CredKind::User`].
-    ///
-    /// # Safety
-    /// `uucred` has room for a whole one in wire layout.
-    pub unsafe fn to_uucred(&self, uucred: &mut [u8]) {
-        // SAFETY: a real credential; the caller vouches for the room.
-        unsafe { sys::pk_cred_to_uucred(self.raw, uucred.as_mut_ptr().cast()) };
+    pub fn to_uucred(&self, uucred: &mut Uucred) {
+        if self.kind() == CredKind::User {
+            // SAFETY: a real credential and room for its wire form.
+            unsafe { sys::pk_cred_to_uucred(self.raw, ptr::from_mut(uucred).cast()) };
+        }
     }
 }
 

@@ -1,0 +1,151 @@
+//! What the server writes to the device.
+
+use super::{
+    park::{Core, State, Waiter},
+    reply::{judge, Fault, Terms, Verdict},
+    MsgIf, Status,
+};
+use crate::{
+    abi::{self, notify::Flush, Cookie, ErrorOp, OpClass, Req},
+    kern::{self, Completion, Errno, Guard, Ref},
+    mount::Mount,
+    msgif::{Park, Queues},
+};
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
+
+impl Mount {
+    /// Takes one frame from the server (C: `puffs_msgif_dispatch`): a reply,
+    /// or a request of the server's own.
+    ///
+    /// Nothing in it is trusted, not even that it is a whole header.
+    pub fn dispatch(&self, frame: &mut [u8]) {
+        let mut header = Req::new_zeroed();
+        let sent = frame.len().min(size_of::<Req>());
+        header.as_mut_bytes()[..sent].copy_from_slice(&frame[..sent]);
+        if frame.len() < size_of::<Req>() {
+            self.answer(&header, Errno::EINVAL);
+            return;
+        }
+        match OpClass::try_from(header.opclass & abi::OPCLASS_MASK) {
+            Ok(OpClass::Vfs | OpClass::Vn) => self.msgif.reply(self, &header, frame),
+            Ok(OpClass::Flush) => match Flush::read_from_bytes(frame) {
+                Ok(flush) => self.sop_flush(flush),
+                Err(_) => self.answer(&header, Errno::EINVAL),
+            },
+            Ok(OpClass::Unmount) => self.sop_unmount(header),
+            _ => self.answer(&header, Errno::EOPNOTSUPP),
+        }
+    }
+
+    /// Answers a request of the server's that came to nothing.
+    pub(super) fn answer(&self, request: &Req, error: Errno) {
+        self.msgif.sendresp(self.pmp, request, error.get());
+    }
+
+    fn terms(&self) -> Terms {
+        Terms {
+            root: self.config.root_cookie,
+            ttl: self.config.uses_ttl(),
+            maxmsglen: self.config.maxmsglen,
+        }
+    }
+}
+
+impl MsgIf {
+    /// Completes a request from a reply (C: `puffsop_msg`).
+    fn reply(&self, mount: &Mount, header: &Req, frame: &mut [u8]) {
+        let terms = mount.terms();
+        let mut queues = self.queues.lock();
+        if queues.status == Status::Dying {
+            return;
+        }
+        let Some(park) = queues.pending.take(header.id) else {
+            drop(queues);
+            let text = "reply to no request";
+            let kind = ErrorOp::Error;
+            self.senderr(mount.pmp, kind, Errno::EINVAL.get(), text, header.cookie);
+            return;
+        };
+        queues.users += 1;
+        let end = finish(&park, &mut queues, terms, header, frame);
+        // A caller goes on as soon as the lock is free, and must have the only
+        // reference then.
+        let mut park = Some(park);
+        if end.as_ref().is_some_and(|end| end.completion.is_none()) {
+            if let Some(park) = park.take() {
+                park.cv().signal();
+            }
+        }
+        drop(queues);
+
+        if let Some(end) = end {
+            if let Some(fault) = end.fault {
+                self.senderr(mount.pmp, fault.kind, fault.error, fault.text, end.cookie);
+                kern::console(format_args!("server of {mount}: {}", fault.text));
+            }
+            match (end.completion, end.fault) {
+                (Some(completion), None) => completion.run(mount.pmp, frame),
+                (Some(completion), Some(_)) => {
+                    super::run_failed(mount.pmp, completion, Errno::EPROTO);
+                }
+                (None, _) => {}
+            }
+        }
+        // The park goes before the mount may.
+        drop(park);
+        self.release();
+    }
+}
+
+/// How a reply ended its request, for what is done outside the lock.
+struct End {
+    completion: Option<Completion>,
+    fault: Option<Fault>,
+    cookie: Cookie,
+}
+
+/// Judges a reply and puts the outcome in place. `None`: the caller left, and
+/// the reply with it.
+fn finish(
+    park: &Ref<Park>,
+    queues: &mut Guard<'_, Queues>,
+    terms: Terms,
+    header: &Req,
+    frame: &[u8],
+) -> Option<End> {
+    let core = park.core.get(queues)?;
+    debug_assert_eq!(core.state, State::Pending);
+    core.state = State::Done;
+    if matches!(core.waiter, Waiter::Gone) {
+        return None;
+    }
+    let cookie = core.header().map_or(header.cookie, |asked| asked.cookie);
+    let wire_len = core.wire_mut().len();
+    let verdict = judge(terms, core.msg.bytes(), wire_len, header, frame);
+    let completion = core.take_completion();
+    match verdict {
+        // A completion is run on the frame itself.
+        Ok(verdict) if completion.is_none() => accept(core, verdict, frame),
+        Ok(_) => {}
+        Err(_) if completion.is_none() => core.outcome = Errno::EPROTO.get(),
+        Err(_) => {}
+    }
+    Some(End {
+        completion,
+        fault: verdict.err(),
+        cookie,
+    })
+}
+
+/// Copies an accepted reply over the request.
+fn accept(core: &mut Core, verdict: Verdict, frame: &[u8]) {
+    core.outcome = verdict.rv;
+    core.setbacks = verdict.setbacks;
+    // The judgement saw to it that the frame is not longer.
+    if let Some(room) = core.wire_mut().bytes_mut().get_mut(..frame.len()) {
+        room.copy_from_slice(frame);
+    }
+    if let Some(wire) = core.wire.as_mut() {
+        kern::compat_incoming(wire, &mut core.msg);
+    }
+}

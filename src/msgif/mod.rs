@@ -1,0 +1,613 @@
+//! The message interface: requests to the server, and their replies.
+//!
+//! A request is a [`Park`]. Its way is
+//!
+//! ```text
+//!  made ── enqueue ──> Queued ── getout ──> Sending ── releaseout ──> Pending
+//!                        │                     │                        │
+//!                        └──── server dies, ───┴── or dispatch finds ───┴──> Done
+//!                              caller leaves       its reply
+//! ```
+//!
+//! and every arrow is one function inside one lock, the mount's *message
+//! lock*. A caller who is interrupted takes a queued request back; one that
+//! the server has seen it leaves behind, and the reply is dropped.
+//!
+//! # Lock order
+//!
+//! ```text
+//! vnode lock > pn_sizemtx > v_interlock > pn_mtx
+//! pmp_sopmtx   message lock
+//! ```
+//!
+//! Nothing is entered inside the message lock but the kernel's own queues of
+//! sleepers, and nothing sleeps in it but waits on its own condition
+//! variables. In particular completions, the device's wakeups and allocations
+//! run outside it. The same is true of `pmp_sopmtx`; neither is entered inside
+//! the other.
+
+mod dispatch;
+mod park;
+mod reply;
+mod sop;
+
+pub use park::{Park, PARKS};
+pub use sop::{SopQueue, SOP_REQUESTS};
+
+use crate::{
+    abi::{self, notify, Cookie, ErrorOp, OpClass, Req, VnOp},
+    kern::{
+        self, Arc, Completion, CondVar, Errno, Guard, List, Mutex, PmpRef, Putter, Ref,
+        Result, SignalMask, Sleep, Table,
+    },
+    mount::Mount,
+};
+use core::sync::atomic::{AtomicUsize, Ordering};
+use park::{Core, State, Waiter};
+use zerocopy::{FromZeros, IntoBytes};
+
+/// Buckets of the table of pending replies.
+const BUCKETS: usize = 1024;
+
+/// How many error reports and answers to the server's own requests may wait
+/// for the server to read them. Beyond that they are dropped: a server that
+/// sends rubbish and never reads must not fill the kernel's memory.
+const NOTICES_MAX: usize = 1024;
+
+/// The life of a mount, as far as messages go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// mount(2) has not returned yet; the server cannot be asked.
+    Mounting,
+    /// The server can be asked.
+    Running,
+    /// The server is gone or the mount is being taken down.
+    Dying,
+}
+
+/// The message state of a mount (the parts of `struct puffs_mount` that
+/// `puffs_msgif.c` uses).
+pub struct MsgIf {
+    queues: Mutex<Queues>,
+    /// Where readers of the device wait for requests.
+    readers: CondVar,
+    /// Where unmounting waits for users to leave, and closing for unmounting.
+    changes: CondVar,
+    /// The length of the queue to the server, for poll without the lock.
+    queued: AtomicUsize,
+    /// The device that the server reads and writes.
+    pub putter: Putter,
+}
+
+/// What the message lock guards.
+pub(crate) struct Queues {
+    pub(crate) status: Status,
+    /// An unmount is asking the server, or taking the mount down.
+    unmounting: bool,
+    /// The mount was taken down; the kernel's structures are not ours any
+    /// more.
+    gone: bool,
+    /// To the server, in order.
+    touser: List<Park>,
+    /// Lent to readers of the device.
+    sending: List<Park>,
+    /// At the server, by id.
+    pending: Table<Park>,
+    next_id: u64,
+    /// Threads inside that use the mount (C: `pmp_refcount`).
+    users: usize,
+    notices: usize,
+}
+
+/// A request handed to a reader of the device, until it is released.
+pub struct Outgoing {
+    /// The park; the reader owns this reference.
+    pub park: Ref<Park>,
+    /// The bytes to copy out, valid as long as the reference.
+    pub data: *mut u8,
+    /// How many.
+    pub len: usize,
+}
+
+impl MsgIf {
+    /// The message state of a mount that is being made. `None` if memory is
+    /// short.
+    pub fn new() -> Option<MsgIf> {
+        Some(MsgIf {
+            queues: Mutex::new(Queues {
+                status: Status::Mounting,
+                unmounting: false,
+                gone: false,
+                touser: List::new(),
+                sending: List::new(),
+                pending: Table::new(BUCKETS, Sleep::Yes)?,
+                next_id: 1,
+                users: 0,
+                notices: 0,
+            }),
+            readers: CondVar::new(c"puffsget"),
+            changes: CondVar::new(c"puffsref"),
+            queued: AtomicUsize::new(0),
+            putter: Putter::new(),
+        })
+    }
+
+    /// What state the mount is in.
+    pub fn status(&self) -> Status {
+        self.queues.lock().status
+    }
+
+    /// Says that mount(2) is through and the server can be asked, unless it
+    /// died meanwhile.
+    pub fn start(&self) {
+        let mut queues = self.queues.lock();
+        if queues.status == Status::Mounting {
+            queues.status = Status::Running;
+        }
+        self.changes.broadcast();
+    }
+
+    /// Counts the caller as a user of the mount: it is not taken down until
+    /// [`release`](Self::release) (C: `puffs_mp_reference`).
+    pub fn reference(&self) {
+        self.queues.lock().users += 1;
+    }
+
+    /// Undoes [`reference`](Self::reference) (C: `puffs_mp_release`).
+    pub fn release(&self) {
+        let mut queues = self.queues.lock();
+        self.leave(&mut queues);
+    }
+
+    fn leave(&self, queues: &mut Guard<'_, Queues>) {
+        queues.users -= 1;
+        if queues.users == 0 && queues.status == Status::Dying {
+            self.changes.broadcast();
+        }
+    }
+
+    /// Sends a request on its way (C: `puffs_msg_enqueue`).
+    ///
+    /// What goes wrong is the outcome that [`wait`](Self::wait) returns; a
+    /// completion is run on it at once.
+    pub fn enqueue(&self, pmp: PmpRef, compat: bool, park: &mut Ref<Park>) {
+        let Some(fresh) = park.get_mut() else {
+            // Our caller reuses a request that the server still has.
+            debug_assert!(false, "enqueue of a park in flight");
+            return;
+        };
+        let core = fresh.core.get_mut();
+        core.state = State::Filling;
+        core.outcome = 0;
+        core.setbacks = 0;
+        core.id = 0;
+        core.wire = None;
+        if compat {
+            core.wire = kern::compat_outgoing(&core.msg);
+        }
+        let failed = match prepare(core) {
+            Err(error) => core.fail(error).map(|completion| (completion, error)),
+            Ok(()) => {
+                fresh.core.bind(&self.queues);
+                match self.submit(park) {
+                    Ok(()) => {
+                        self.putter.notify();
+                        self.release();
+                        None
+                    }
+                    Err(failed) => failed,
+                }
+            }
+        };
+        if let Some((completion, error)) = failed {
+            run_failed(pmp, completion, error);
+        }
+    }
+
+    /// Puts a prepared park on the queue and counts the caller as a user, or
+    /// fails it.
+    fn submit(&self, park: &Ref<Park>) -> core::result::Result<(), Option<(Completion, Errno)>> {
+        let mut queues = self.queues.lock();
+        let full = queues.notices >= NOTICES_MAX;
+        let refused = match queues.status {
+            Status::Running => None,
+            _ => Some(Errno::ENXIO),
+        };
+        let id = queues.next_id;
+        let Some(core) = park.core.get(&mut queues) else {
+            return Err(None);
+        };
+        let refused = refused.or((core.notice && full).then_some(Errno::EBUSY));
+        if let Some(error) = refused {
+            return Err(core.fail(error).map(|completion| (completion, error)));
+        }
+        core.state = State::Queued;
+        let notice = core.notice;
+        let numbered = !matches!(core.waiter, Waiter::Nobody);
+        if numbered {
+            core.id = id;
+            if let Some(header) = core.header() {
+                header.id = id;
+            }
+        }
+        if numbered {
+            queues.next_id += 1;
+        }
+        if notice {
+            queues.notices += 1;
+        }
+        // The park is on no list: it was its maker's alone.
+        let linked = queues.touser.push_back(park.clone());
+        debug_assert!(linked.is_ok());
+        self.queued.store(queues.touser.len(), Ordering::Release);
+        queues.users += 1;
+        self.readers.signal();
+        Ok(())
+    }
+
+    /// Waits for the outcome of a request (C: `puffs_msg_wait`).
+    ///
+    /// One that is fire and forget, or that has a completion, is not waited
+    /// for. INT, TERM, KILL, HUP and QUIT end the wait, other signals do not.
+    ///
+    /// Returns 0 or an errno; a server's errno was checked to be one.
+    pub fn wait(&self, park: &Ref<Park>) -> i32 {
+        let mut queues = self.queues.lock();
+        let mut mask = None;
+        queues.users += 1;
+        let outcome = loop {
+            let Some(core) = park.core.get(&mut queues) else {
+                break Errno::ENXIO.get();
+            };
+            match (core.state, &core.waiter) {
+                (_, Waiter::Callback(_)) => break 0,
+                (_, Waiter::Gone) => break Errno::EINTR.get(),
+                (State::Done, _) | (_, Waiter::Nobody) => break core.outcome,
+                (_, Waiter::Caller) => {}
+            }
+            if park.cv().wait_sig(&mut queues).is_ok() {
+                continue;
+            }
+            // Some signal. The outcome may have come in the same moment.
+            let done = park.core.get(&mut queues).is_none_or(|core| core.state == State::Done);
+            if done {
+                continue;
+            }
+            if mask.is_none() && !kern::important_signal_pending() {
+                // One that may not end the request: wait on without it.
+                drop(queues);
+                mask = Some(SignalMask::important_only());
+                queues = self.queues.lock();
+                continue;
+            }
+            self.abandon(&mut queues, park);
+            break Errno::EINTR.get();
+        };
+        self.leave(&mut queues);
+        drop(queues);
+        drop(mask);
+        outcome
+    }
+
+    /// An interrupted caller leaves: what the server has not seen is taken
+    /// back, what it has seen loses its waiter.
+    fn abandon(&self, queues: &mut Guard<'_, Queues>, park: &Ref<Park>) {
+        let taken_back = queues.touser.remove(park).is_some();
+        self.queued.store(queues.touser.len(), Ordering::Release);
+        if let Some(core) = park.core.get(queues) {
+            if taken_back {
+                core.state = State::Done;
+                core.outcome = Errno::EINTR.get();
+            } else {
+                core.waiter = Waiter::Gone;
+            }
+        }
+    }
+
+    /// The setback bits of a reply that came for this request.
+    pub fn setbacks(&self, park: &Ref<Park>) -> u32 {
+        let mut queues = self.queues.lock();
+        match park.core.get(&mut queues) {
+            Some(core) if core.state == State::Done => core.setbacks,
+            _ => 0,
+        }
+    }
+
+    /// Hands the next request to a reader of the device (C:
+    /// `puffs_msgif_getout`).
+    ///
+    /// # Errors
+    /// ENXIO when the mount is not running, EWOULDBLOCK if there is none and
+    /// the reader does not want to wait, EINTR or ERESTART for a signal.
+    pub fn getout(&self, mount: &Arc<Mount>, nonblock: bool) -> Result<Outgoing> {
+        let mut queues = self.queues.lock();
+        queues.users += 1;
+        let found = self.next_request(&mut queues, nonblock);
+        self.leave(&mut queues);
+        let park = found?;
+
+        self.queued.store(queues.touser.len(), Ordering::Release);
+        park.lent_by.put(mount.clone());
+        let linked = queues.sending.push_back(park.clone());
+        debug_assert!(linked.is_ok());
+        let Some(core) = park.core.get(&mut queues) else {
+            return Err(Errno::ENXIO);
+        };
+        core.state = State::Sending;
+        let len = match core.wire {
+            // The server's form of the message is as much longer.
+            Some(ref wire) => (core.copylen + wire.len()).saturating_sub(core.msg.len()),
+            None => core.copylen,
+        };
+        if let Some(header) = core.header() {
+            header.pth.framelen = len as u64;
+        }
+        let data = core.wire_mut().as_ptr();
+        if core.notice {
+            queues.notices -= 1;
+        }
+        drop(queues);
+        Ok(Outgoing { park, data, len })
+    }
+
+    fn next_request(&self, queues: &mut Guard<'_, Queues>, nonblock: bool) -> Result<Ref<Park>> {
+        loop {
+            if queues.status != Status::Running {
+                return Err(Errno::ENXIO);
+            }
+            if let Some(park) = queues.touser.pop_front() {
+                return Ok(park);
+            }
+            if nonblock {
+                return Err(Errno::EWOULDBLOCK);
+            }
+            if let Err(error) = self.readers.wait_sig(queues) {
+                // Whoever woke us may have meant one reader: pass it on.
+                if !queues.touser.is_empty() {
+                    self.readers.signal();
+                }
+                return Err(error);
+            }
+        }
+    }
+
+    /// Takes a request back from a reader of the device (C:
+    /// `puffs_msgif_releaseout`): the server has it now, or `error` says why
+    /// not.
+    ///
+    /// Which mount it is of, the park knows: the device may have been detached
+    /// between the two calls.
+    pub fn releaseout(park: Ref<Park>, error: Result<()>) {
+        let Some(mount) = park.lent_by.take() else {
+            return;
+        };
+        let msgif = &mount.msgif;
+        let mut queues = msgif.queues.lock();
+        let lent = queues.sending.remove(&park);
+        let Some(core) = park.core.get(&mut queues) else {
+            return;
+        };
+        let mut failed = None;
+        if core.state == State::Sending {
+            let forgotten = matches!(core.waiter, Waiter::Nobody);
+            match error {
+                Ok(()) if forgotten => core.state = State::Done,
+                Ok(()) => {
+                    core.state = State::Pending;
+                    let id = core.id;
+                    // The list's reference goes to the table, and the reader's
+                    // goes inside the lock: when the reply is there, its
+                    // caller must have the only reference.
+                    if let Some(lent) = lent {
+                        let linked = queues.pending.insert(id, lent);
+                        debug_assert!(linked.is_ok());
+                    }
+                    drop(park);
+                    return;
+                }
+                Err(error) => {
+                    failed = core.fail(error).map(|completion| (completion, error));
+                    park.cv().signal();
+                }
+            }
+        }
+        if let Some((completion, error)) = failed {
+            // Unmounting waits for users, so the mount outlives the callback.
+            queues.users += 1;
+            drop(queues);
+            run_failed(mount.pmp, completion, error);
+            msgif.release();
+        }
+    }
+
+    /// How many requests wait for the server (C: `puffs_msgif_waitcount`).
+    pub fn waitcount(&self) -> usize {
+        self.queued.load(Ordering::Acquire)
+    }
+
+    /// Ends every request with ENXIO and lets no new one in (C:
+    /// `puffs_userdead`). Safe to call at any time and more than once.
+    pub fn userdead(&self, pmp: PmpRef) {
+        let mut queues = self.queues.lock();
+        queues.status = Status::Dying;
+        let mut bucket = 0;
+        loop {
+            // A park that a reader has is failed as well: its caller goes on,
+            // and the reader's reference keeps the buffer.
+            let next = queues
+                .touser
+                .pop_front()
+                .or_else(|| queues.sending.pop_front())
+                .or_else(|| queues.pending.take_any(&mut bucket));
+            let Some(park) = next else { break };
+            let completion = park.core.get(&mut queues).and_then(|core| core.fail(Errno::ENXIO));
+            park.cv().signal();
+            // The rest is not for inside the lock.
+            drop(queues);
+            if let Some(completion) = completion {
+                run_failed(pmp, completion, Errno::ENXIO);
+            }
+            drop(park);
+            queues = self.queues.lock();
+        }
+        self.queued.store(0, Ordering::Release);
+        self.readers.broadcast();
+        self.changes.broadcast();
+    }
+
+    /// An unmount starts to ask the server; `false` if there is no server to
+    /// ask.
+    pub fn begin_unmount(&self) -> bool {
+        let mut queues = self.queues.lock();
+        queues.unmounting = true;
+        queues.status == Status::Running
+    }
+
+    /// The server refused: the unmount is over, the mount goes on.
+    pub fn cancel_unmount(&self) {
+        self.queues.lock().unmounting = false;
+        self.changes.broadcast();
+    }
+
+    /// Waits until no thread uses the mount any more; only after
+    /// [`userdead`](Self::userdead), which makes them leave.
+    pub fn drain(&self) {
+        let mut queues = self.queues.lock();
+        while queues.users != 0 {
+            self.changes.wait(&mut queues);
+        }
+    }
+
+    /// The mount is taken down: from now on nothing of it is touched.
+    pub fn finish_unmount(&self) {
+        let mut queues = self.queues.lock();
+        queues.gone = true;
+        queues.unmounting = false;
+        self.changes.broadcast();
+    }
+
+    /// The server's descriptor was closed (C: `puffs_msgif_close`).
+    ///
+    /// Everybody who waits for the server is sent off with ENXIO, and the file
+    /// system is unmounted by force, once no unmount is under way that waits
+    /// for the server.
+    ///
+    /// # Errors
+    /// ERESTART when the device is to look again, because it may have been
+    /// detached meanwhile.
+    pub fn close(&self, mount: &Mount) -> Result<()> {
+        let mut queues = self.queues.lock();
+        // mount(2) does not wait for the server; what it makes of the mount
+        // decides whether there is something to unmount.
+        while queues.status == Status::Mounting && !queues.gone {
+            self.changes.wait(&mut queues);
+        }
+        if queues.gone {
+            return Err(Errno::ERESTART);
+        }
+        queues.users += 1;
+        drop(queues);
+        self.userdead(mount.pmp);
+
+        queues = self.queues.lock();
+        self.leave(&mut queues);
+        if queues.unmounting || queues.gone {
+            while queues.unmounting && !queues.gone {
+                self.changes.wait(&mut queues);
+            }
+            return Err(Errno::ERESTART);
+        }
+        let hold = mount.mp.hold();
+        drop(queues);
+        // Somebody else may be faster; the mount is going away in any case.
+        let _ = kern::MountPtr::unmount(hold);
+        Ok(())
+    }
+
+    /// Answers a request of the server's own (C: `puffs_msg_sendresp`).
+    pub fn sendresp(&self, pmp: PmpRef, request: &Req, rv: i32) {
+        let Ok(mut park) = Park::alloc(size_of::<Req>(), Sleep::Yes) else {
+            return;
+        };
+        let mut answer = Req::new_zeroed();
+        answer.id = request.id;
+        answer.cookie = request.cookie;
+        answer.opclass = request.opclass | abi::OPCLASS_RESPONSE;
+        answer.optype = request.optype;
+        answer.setbacks = request.setbacks;
+        answer.rv = rv;
+        self.notify_server(pmp, &mut park, answer.as_bytes());
+    }
+
+    /// Tells the server that it broke the protocol (C: `puffs_senderr`).
+    pub fn senderr(&self, pmp: PmpRef, kind: ErrorOp, error: i32, text: &str, cookie: Cookie) {
+        let Ok(mut park) = Park::alloc(size_of::<notify::Error>(), Sleep::Yes) else {
+            return;
+        };
+        let mut report = notify::Error::new_zeroed();
+        report.req.opclass = OpClass::Error.into();
+        report.req.optype = kind.into();
+        report.req.cookie = cookie;
+        report.error = error;
+        // One byte stays 0 to end the string.
+        let room = report.str.len() - 1;
+        for (to, from) in report.str[..room].iter_mut().zip(text.bytes()) {
+            *to = from;
+        }
+        self.notify_server(pmp, &mut park, report.as_bytes());
+    }
+
+    fn notify_server(&self, pmp: PmpRef, park: &mut Ref<Park>, message: &[u8]) {
+        if let Some(fresh) = park.get_mut() {
+            fresh.set_faf();
+            let core = fresh.core.get_mut();
+            core.notice = true;
+            if let Some(room) = core.msg.bytes_mut().get_mut(..message.len()) {
+                room.copy_from_slice(message);
+            }
+        }
+        self.enqueue(pmp, false, park);
+    }
+}
+
+/// Fills in what every request carries, and looks for signals.
+///
+/// # Errors
+/// EINTR when the caller is to leave without asking the server.
+fn prepare(core: &mut Core) -> Result<()> {
+    let (pid, lid) = kern::caller_ids();
+    let buflen = core.wire_mut().len();
+    let waits = matches!(core.waiter, Waiter::Caller);
+    let forgets = matches!(core.waiter, Waiter::Nobody);
+    let header = core.header().ok_or(Errno::EINVAL)?;
+    header.buflen = buflen;
+    header.pid = pid;
+    header.lid = lid;
+    if forgets {
+        header.opclass |= abi::OPCLASS_FAF;
+    } else {
+        header.rv = 0;
+    }
+    if waits && kern::important_signal_pending() {
+        // The node's last words must reach the server all the same, so they
+        // are sent without waiting; the caller leaves in any case.
+        let is_vn = header.opclass & abi::OPCLASS_MASK == OpClass::Vn as u16;
+        let last_words = [VnOp::Inactive as u16, VnOp::Reclaim as u16];
+        if !is_vn || !last_words.contains(&header.optype) {
+            return Err(Errno::EINTR);
+        }
+        header.opclass |= abi::OPCLASS_FAF;
+        core.waiter = Waiter::Nobody;
+        core.outcome = Errno::EINTR.get();
+    }
+    Ok(())
+}
+
+/// Runs a completion on a failure that the kernel found: it sees a header
+/// with the errno and nothing else.
+fn run_failed(pmp: PmpRef, completion: Completion, error: Errno) {
+    let mut header = Req::new_zeroed();
+    header.pth.framelen = size_of::<Req>() as u64;
+    header.rv = error.get();
+    completion.run(pmp, header.as_mut_bytes());
+}

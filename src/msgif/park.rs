@@ -1,0 +1,190 @@
+//! A park: one request on its way to the server and back.
+
+use crate::{
+    abi::{self, Cookie, Req},
+    kern::{ArcCell, Completion, Errno, Guarded, KBytes, Pool, Ref, Result, Sleep},
+    mount::Mount,
+};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The pool of parks; `vmstat -m` shows it under the name that C gave it.
+pub static PARKS: Pool<Park> = Pool::new();
+
+/// One request, from its making to its release: the kernel's side of a
+/// `struct puffs_req` (C: `struct puffs_msgpark`).
+///
+/// Whoever makes it has the only reference, fills it, and enqueues it. From
+/// then on it is shared with the mount and guarded by the mount's message
+/// lock, until it is [`State::Done`] and the references of the mount are
+/// gone. A reference count frees it, so no path has to know who is last.
+pub struct Park {
+    pub(super) core: Guarded<Core>,
+    /// The mount, while the device has the buffer: the instance may be
+    /// detached before the device gives it back.
+    pub(super) lent_by: ArcCell<Mount>,
+}
+
+/// Where a park is. It is in exactly one place, and every change of place is
+/// made inside the mount's message lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    /// With its maker, who has the only reference.
+    Filling,
+    /// On the queue to the server.
+    Queued,
+    /// Being copied out by a reader of the device, who uses the buffer.
+    Sending,
+    /// Known to the server; in the table of pending replies.
+    Pending,
+    /// Finished, with the outcome in place. Nothing changes any more.
+    Done,
+}
+
+/// Who waits for the outcome.
+pub(super) enum Waiter {
+    /// The thread that made the request.
+    Caller,
+    /// Nobody any more: the caller was interrupted while the server had the
+    /// request. The reply will be dropped.
+    Gone,
+    /// A completion (C: `PARKFLAG_CALL`).
+    Callback(Completion),
+    /// Nobody: fire and forget.
+    Nobody,
+}
+
+/// What the message lock guards of a park.
+pub(super) struct Core {
+    pub(super) state: State,
+    pub(super) waiter: Waiter,
+    /// The message as the kernel knows it: the request, then the reply. Its
+    /// length is the longest reply (C: `park_maxlen`).
+    pub(super) msg: KBytes,
+    /// The message as a server with a 32-bit time_t knows it, if it differs.
+    pub(super) wire: Option<KBytes>,
+    /// How many bytes the server gets (C: `park_copylen`).
+    pub(super) copylen: usize,
+    pub(super) id: u64,
+    /// The outcome: 0 or an errno.
+    pub(super) outcome: i32,
+    /// The setback bits of a reply that was accepted.
+    pub(super) setbacks: u32,
+    /// Counted against the limit on what the server can make us say.
+    pub(super) notice: bool,
+}
+
+impl Core {
+    /// The bytes that the server sees.
+    pub(super) fn wire_mut(&mut self) -> &mut KBytes {
+        self.wire.as_mut().unwrap_or(&mut self.msg)
+    }
+
+    /// The header of the message as the server sees it.
+    pub(super) fn header(&mut self) -> Option<&mut Req> {
+        Req::mut_from_prefix(self.wire_mut().bytes_mut()).ok().map(|(header, _)| header)
+    }
+
+    /// Ends the request with an error, if nothing ended it before, and hands
+    /// out the completion that is to be run outside the lock.
+    pub(super) fn fail(&mut self, error: Errno) -> Option<Completion> {
+        if self.state == State::Done {
+            return None;
+        }
+        self.state = State::Done;
+        self.outcome = error.get();
+        self.take_completion()
+    }
+
+    /// Hands out the completion of a request that is done. From now on nobody
+    /// waits, and who asks is told that all is well: the completion has the
+    /// outcome.
+    pub(super) fn take_completion(&mut self) -> Option<Completion> {
+        match core::mem::replace(&mut self.waiter, Waiter::Nobody) {
+            Waiter::Callback(completion) => {
+                self.outcome = 0;
+                Some(completion)
+            }
+            other => {
+                self.waiter = other;
+                None
+            }
+        }
+    }
+}
+
+impl Park {
+    /// Makes a park with a zeroed message of `len` bytes (C:
+    /// `puffs_msgmem_alloc`).
+    ///
+    /// # Errors
+    /// ENOMEM, only if it may not sleep; EINVAL if the message has no room for
+    /// a header.
+    pub fn alloc(len: usize, sleep: Sleep) -> Result<Ref<Park>> {
+        if len < size_of::<Req>() {
+            return Err(Errno::EINVAL);
+        }
+        let msg = KBytes::zeroed(len, sleep).ok_or(Errno::ENOMEM)?;
+        let core = Core {
+            state: State::Filling,
+            waiter: Waiter::Caller,
+            msg,
+            wire: None,
+            copylen: len,
+            id: 0,
+            outcome: 0,
+            setbacks: 0,
+            notice: false,
+        };
+        let core = Guarded::new(core);
+        let lent_by = ArcCell::new();
+        PARKS.get(Park { core, lent_by }, sleep).ok_or(Errno::ENOMEM)
+    }
+
+    /// The message, to fill or to read; its address stays the same.
+    pub fn message(&mut self) -> &mut KBytes {
+        &mut self.core.get_mut().msg
+    }
+
+    /// The message as a `T`; `None` if it is shorter.
+    pub fn body<T>(&mut self) -> Option<&mut T>
+    where
+        T: FromBytes + IntoBytes + KnownLayout,
+    {
+        T::mut_from_prefix(self.message().bytes_mut()).ok().map(|(body, _)| body)
+    }
+
+    /// Wants no reply (C: `puffs_msg_setfaf`).
+    pub fn set_faf(&mut self) {
+        let core = self.core.get_mut();
+        debug_assert!(!matches!(core.waiter, Waiter::Callback(_)));
+        core.waiter = Waiter::Nobody;
+    }
+
+    /// Keeps the last `delta` bytes of the message from the server; only a
+    /// reply uses them (C: `puffs_msg_setdelta`).
+    pub fn set_delta(&mut self, delta: usize) {
+        let core = self.core.get_mut();
+        debug_assert!(delta < core.msg.len());
+        core.copylen = core.msg.len().saturating_sub(delta).max(size_of::<Req>());
+    }
+
+    /// Says what is asked, of which file (C: `puffs_msg_setinfo`).
+    pub fn set_info(&mut self, class: u16, op: u16, cookie: Cookie) {
+        if let Some(header) = self.body::<Req>() {
+            header.opclass = class & abi::OPCLASS_MASK;
+            header.optype = op;
+            header.cookie = cookie;
+        }
+    }
+
+    /// Wants `completion` to be run on the reply, instead of waiting for it
+    /// (C: `puffs_msg_setcall`).
+    pub fn set_call(&mut self, completion: Completion) {
+        self.core.get_mut().waiter = Waiter::Callback(completion);
+    }
+
+    /// Reads a copy of the message as a `T`.
+    pub fn read<T: FromBytes + KnownLayout + Immutable>(&mut self) -> Option<T> {
+        T::read_from_prefix(self.message().bytes()).ok().map(|(body, _)| body)
+    }
+}

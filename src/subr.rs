@@ -1,0 +1,133 @@
+//! Names, credentials, and what a finished request does (`puffs_subr.c`).
+
+use crate::{
+    abi::{
+        self, consts::MAXPATHLEN, vn, Cookie, ErrorOp, Kcn, Kcred, KernelCred, Payload, Req,
+    },
+    kern::{self, sys, Buf, ComponentName, Cred, CredKind, Errno, NodeRef},
+    mount::Mount,
+};
+use zerocopy::FromBytes;
+
+const POLLERR: i32 = sys::PK_POLLERR as i32;
+const POLLHUP: i32 = sys::PK_POLLHUP as i32;
+
+/// Writes a path component for the server (C: `puffs_makecn`): the component,
+/// or with `full` all that is left of the path. What does not fit is cut off.
+pub fn makecn(kcn: &mut Kcn, kcred: &mut Kcred, name: &ComponentName<'_>, full: bool) {
+    let text = if full { name.rest_of_path() } else { name.name() };
+    // One byte stays for the NUL.
+    let len = text.len().min(MAXPATHLEN - 1);
+    kcn.name[..len].copy_from_slice(&text[..len]);
+    kcn.name[len] = 0;
+    kcn.nameiop = name.nameiop();
+    kcn.flags = name.flags();
+    kcn.namelen = name.name().len();
+    kcn.consume = 0;
+    credcvt(kcred, &name.cred());
+}
+
+/// Writes credentials for the server (C: `puffs_credcvt`).
+pub fn credcvt(kcred: &mut Kcred, cred: &Cred<'_>) {
+    *kcred = zerocopy::FromZeros::new_zeroed();
+    match cred.kind() {
+        CredKind::User => {
+            kcred.kind = abi::CredKind::Process.into();
+            cred.to_uucred(&mut kcred.uuc);
+        }
+        CredKind::NoCred => {
+            kcred.kind = abi::CredKind::Kernel.into();
+            kcred.internal = KernelCred::NoCred.into();
+        }
+        CredKind::FsCred => {
+            kcred.kind = abi::CredKind::Kernel.into();
+            kcred.internal = KernelCred::FsCred.into();
+        }
+    }
+}
+
+/// An errno of the server's, checked (C: `checkerr`): one that does not exist
+/// becomes EPROTO, and the server is told.
+pub fn checkerr(mount: &Mount, error: i32) -> i32 {
+    if (0..=Errno::LAST).contains(&error) {
+        return error;
+    }
+    let text = "errno out of range";
+    mount.senderr(ErrorOp::Error, error, text, Cookie::NULL);
+    Errno::EPROTO.get()
+}
+
+/// Completes an asynchronous read of pages (C: `puffs_parkdone_asyncbioread`).
+///
+/// `reply` starts with a header; if that says success it was judged to hold
+/// what it says that it holds. What the server had no more data for becomes
+/// zeroes: the pages may hold what another file left there.
+pub fn bio_read_done(reply: &[u8], mut buf: Buf) {
+    let (error, data) = match reply_to_io(reply) {
+        Ok(data) => (0, data),
+        Err(error) => (error, &[][..]),
+    };
+    let room = buf.data_mut();
+    if error == 0 {
+        let moved = data.len().min(room.len());
+        room[..moved].copy_from_slice(&data[..moved]);
+        room[moved..].fill(0);
+    }
+    let resid = if error == 0 { 0 } else { room.len() };
+    buf.done(error, resid);
+}
+
+/// Completes an asynchronous write of pages (C:
+/// `puffs_parkdone_asyncbiowrite`).
+pub fn bio_write_done(reply: &[u8], buf: Buf) {
+    let answer = vn::Write::read_from_prefix(reply).map(|(answer, _)| answer);
+    let (error, resid) = match (header_error(reply), answer) {
+        (0, Ok(answer)) => (0, answer.resid.min(buf.count())),
+        (0, Err(_)) => (Errno::EPROTO.get(), buf.count()),
+        (error, _) => (error, buf.count()),
+    };
+    // A server that takes only a part has failed: nobody would write the rest.
+    let error = if error == 0 && resid != 0 { Errno::EIO.get() } else { error };
+    buf.done(error, resid);
+}
+
+/// Completes a poll (C: `puffs_parkdone_poll`): wakes who waits with the
+/// server's events, or with an error. Gives back the poll's reference.
+pub fn poll_done(reply: &[u8], node: NodeRef) {
+    let events = match header_error(reply) {
+        0 => vn::Poll::read_from_prefix(reply).map_or(POLLERR, |(answer, _)| answer.events),
+        error if error == Errno::ENXIO.get() => POLLHUP,
+        _ => POLLERR,
+    };
+    node.wake_pollers(events & 0x7fff);
+    node.release();
+}
+
+/// The errno in a reply's header.
+fn header_error(reply: &[u8]) -> i32 {
+    Req::read_from_prefix(reply).map_or(Errno::EPROTO.get(), |(header, _)| header.rv)
+}
+
+/// The data of a read's reply.
+fn reply_to_io(reply: &[u8]) -> Result<&[u8], i32> {
+    let error = header_error(reply);
+    if error != 0 {
+        return Err(error);
+    }
+    reply.get(vn::Read::DATA..).ok_or(Errno::EPROTO.get())
+}
+
+impl Mount {
+    /// Tells the server that it broke the protocol (C: `puffs_senderr`).
+    pub fn senderr(&self, kind: ErrorOp, error: i32, text: &str, cookie: Cookie) {
+        self.msgif.senderr(self.pmp, kind, error, text, cookie);
+    }
+
+    /// Tells the server that a node of its making cannot be, and the operator
+    /// too.
+    pub(crate) fn bad_node(&self, error: Errno, text: &str, cookie: Cookie) -> Errno {
+        self.senderr(ErrorOp::MakeNode, error.get(), text, cookie);
+        kern::console(format_args!("server of {self}: {text}"));
+        Errno::EPROTO
+    }
+}
