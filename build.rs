@@ -10,8 +10,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut builder = bindgen::Builder::default()
         .header(header)
         .use_core()
+        // The compiler's own headers are all that it needs.
+        .clang_arg("-ffreestanding")
         .allowlist_function("pk_.*")
-        .allowlist_type("pk_.*")
+        .allowlist_type("pk_.*|puffs_.*|putter_hdr|fid|statvfs|timespec")
         .allowlist_var("PK_.*")
         .derive_default(true)
         .size_t_is_usize(true)

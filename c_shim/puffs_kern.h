@@ -35,6 +35,16 @@ struct putter_instance;
 struct vnode;
 struct vnode_iterator;
 
+/* Of those, only what Rust exports speaks of. */
+struct fid;
+struct puffs_kcn;
+struct puffs_kcred;
+struct puffs_msgpark;
+struct puffs_req;
+struct putter_hdr;
+struct statvfs;
+struct timespec;
+
 /* Opaque: a kmutex_t and a pool_cache, as the kernel sees them. */
 struct pk_mutex;
 struct pk_pool;

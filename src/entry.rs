@@ -11,7 +11,10 @@ mod tie;
 use crate::{
     abi::{self, Cookie, ErrorOp, KArgs, Kcn, Kcred, Req},
     kern::{
-        sys::{self, buf, componentname, kauth_cred, mount, puffs_mount, puffs_node, vnode},
+        sys::{
+            self, buf, componentname, fid, kauth_cred, mount, puffs_kcn, puffs_kcred, puffs_mount,
+            puffs_msgpark, puffs_node, puffs_req, putter_hdr, statvfs, timespec, vnode,
+        },
         Buf, Completion, ComponentName, Cred, Errno, Fid, MountPtr, NodeRef, PmpRef, Ref, Sleep,
         StatvfsOut, UserPath, Vnode, VnodeRef,
     },
@@ -50,7 +53,7 @@ unsafe fn of_mp(mp: *mut mount) -> Option<Tied> {
 ///
 /// # Safety
 /// `park` came from [`puffs_msgmem_alloc`] and was not released.
-unsafe fn borrow(park: *mut c_void) -> ManuallyDrop<Ref<Park>> {
+unsafe fn borrow(park: *mut puffs_msgpark) -> ManuallyDrop<Ref<Park>> {
     // SAFETY: the caller says so.
     unsafe { Ref::borrow_raw(park.cast()) }
 }
@@ -79,7 +82,7 @@ unsafe fn store(vpp: *mut *mut vnode, result: crate::kern::Result<VnodeRef>) -> 
 #[no_mangle]
 pub unsafe extern "C" fn puffs_msgmem_alloc(
     len: usize,
-    parkp: *mut *mut c_void,
+    parkp: *mut *mut puffs_msgpark,
     mem: *mut *mut c_void,
     cansleep: c_int,
 ) -> c_int {
@@ -101,7 +104,7 @@ pub unsafe extern "C" fn puffs_msgmem_alloc(
 /// # Safety
 /// `park` came from [`puffs_msgmem_alloc`] and was not released.
 #[no_mangle]
-pub unsafe extern "C" fn puffs_msgmem_release(park: *mut c_void) {
+pub unsafe extern "C" fn puffs_msgmem_release(park: *mut puffs_msgpark) {
     if !park.is_null() {
         // SAFETY: the caller gives its reference up.
         drop(unsafe { Ref::<Park>::from_raw(park.cast()) });
@@ -113,7 +116,7 @@ pub unsafe extern "C" fn puffs_msgmem_release(park: *mut c_void) {
 /// # Safety
 /// `park` is the caller's and not enqueued.
 #[no_mangle]
-pub unsafe extern "C" fn puffs_msg_setfaf(park: *mut c_void) {
+pub unsafe extern "C" fn puffs_msg_setfaf(park: *mut puffs_msgpark) {
     // SAFETY: the caller says so.
     if let Some(park) = unsafe { borrow(park) }.get_mut() {
         park.set_faf();
@@ -125,7 +128,7 @@ pub unsafe extern "C" fn puffs_msg_setfaf(park: *mut c_void) {
 /// # Safety
 /// `park` is the caller's and not enqueued.
 #[no_mangle]
-pub unsafe extern "C" fn puffs_msg_setdelta(park: *mut c_void, delta: usize) {
+pub unsafe extern "C" fn puffs_msg_setdelta(park: *mut puffs_msgpark, delta: usize) {
     // SAFETY: the caller says so.
     if let Some(park) = unsafe { borrow(park) }.get_mut() {
         park.set_delta(delta);
@@ -138,7 +141,7 @@ pub unsafe extern "C" fn puffs_msg_setdelta(park: *mut c_void, delta: usize) {
 /// `park` is the caller's and not enqueued.
 #[no_mangle]
 pub unsafe extern "C" fn puffs_msg_setinfo(
-    park: *mut c_void,
+    park: *mut puffs_msgpark,
     opclass: c_int,
     optype: c_int,
     cookie: *mut c_void,
@@ -155,8 +158,8 @@ pub unsafe extern "C" fn puffs_msg_setinfo(
 /// `park` is the caller's and not enqueued; `done` takes `arg`.
 #[no_mangle]
 pub unsafe extern "C" fn puffs_msg_setcall(
-    park: *mut c_void,
-    done: Option<unsafe extern "C" fn(*mut puffs_mount, *mut c_void, *mut c_void)>,
+    park: *mut puffs_msgpark,
+    done: Option<unsafe extern "C" fn(*mut puffs_mount, *mut puffs_req, *mut c_void)>,
     arg: *mut c_void,
 ) {
     // SAFETY: the caller says so.
@@ -172,7 +175,7 @@ pub unsafe extern "C" fn puffs_msg_setcall(
 /// # Safety
 /// `pmp` is a live mount, `park` the caller's and not enqueued.
 #[no_mangle]
-pub unsafe extern "C" fn puffs_msg_enqueue(pmp: *mut puffs_mount, park: *mut c_void) {
+pub unsafe extern "C" fn puffs_msg_enqueue(pmp: *mut puffs_mount, park: *mut puffs_msgpark) {
     // SAFETY: the caller says so.
     let mut park = unsafe { borrow(park) };
     // SAFETY: the caller says so.
@@ -186,7 +189,7 @@ pub unsafe extern "C" fn puffs_msg_enqueue(pmp: *mut puffs_mount, park: *mut c_v
 /// # Safety
 /// `pmp` is a live mount, `park` the caller's and enqueued.
 #[no_mangle]
-pub unsafe extern "C" fn puffs_msg_wait(pmp: *mut puffs_mount, park: *mut c_void) -> c_int {
+pub unsafe extern "C" fn puffs_msg_wait(pmp: *mut puffs_mount, park: *mut puffs_msgpark) -> c_int {
     // SAFETY: the caller says so.
     unsafe { puffs_msg_wait2(pmp, park, ptr::null_mut(), ptr::null_mut()) }
 }
@@ -199,7 +202,7 @@ pub unsafe extern "C" fn puffs_msg_wait(pmp: *mut puffs_mount, park: *mut c_void
 #[no_mangle]
 pub unsafe extern "C" fn puffs_msg_wait2(
     pmp: *mut puffs_mount,
-    park: *mut c_void,
+    park: *mut puffs_msgpark,
     pn1: *mut puffs_node,
     pn2: *mut puffs_node,
 ) -> c_int {
@@ -242,7 +245,7 @@ pub unsafe extern "C" fn puffs_senderr(
 ///
 /// # Safety
 /// `reply` comes from [`Completion::run`].
-unsafe fn reply_bytes<'a>(reply: *mut c_void) -> &'a [u8] {
+unsafe fn reply_bytes<'a>(reply: *mut puffs_req) -> &'a [u8] {
     // SAFETY: it starts with a header.
     let header: &[u8] = unsafe { slice::from_raw_parts(reply.cast(), size_of::<Req>()) };
     let len = Req::read_from_bytes(header).map_or(0, |req| req.pth.framelen as usize);
@@ -258,7 +261,7 @@ unsafe fn reply_bytes<'a>(reply: *mut c_void) -> &'a [u8] {
 #[no_mangle]
 pub unsafe extern "C" fn puffs_parkdone_asyncbioread(
     _pmp: *mut puffs_mount,
-    reply: *mut c_void,
+    reply: *mut puffs_req,
     arg: *mut c_void,
 ) {
     // SAFETY: the caller says so.
@@ -276,7 +279,7 @@ pub unsafe extern "C" fn puffs_parkdone_asyncbioread(
 #[no_mangle]
 pub unsafe extern "C" fn puffs_parkdone_asyncbiowrite(
     _pmp: *mut puffs_mount,
-    reply: *mut c_void,
+    reply: *mut puffs_req,
     arg: *mut c_void,
 ) {
     // SAFETY: the caller says so.
@@ -294,7 +297,7 @@ pub unsafe extern "C" fn puffs_parkdone_asyncbiowrite(
 #[no_mangle]
 pub unsafe extern "C" fn puffs_parkdone_poll(
     _pmp: *mut puffs_mount,
-    reply: *mut c_void,
+    reply: *mut puffs_req,
     arg: *mut c_void,
 ) {
     // SAFETY: the caller says so.
@@ -313,8 +316,8 @@ pub unsafe extern "C" fn puffs_parkdone_poll(
 /// All pointers are live.
 #[no_mangle]
 pub unsafe extern "C" fn puffs_makecn(
-    kcn: *mut c_void,
-    kcred: *mut c_void,
+    kcn: *mut puffs_kcn,
+    kcred: *mut puffs_kcred,
     name: *const componentname,
     full: c_int,
 ) {
@@ -332,7 +335,7 @@ pub unsafe extern "C" fn puffs_makecn(
 /// # Safety
 /// `kcred` is live, `cred` a credential.
 #[no_mangle]
-pub unsafe extern "C" fn puffs_credcvt(kcred: *mut c_void, cred: *mut kauth_cred) {
+pub unsafe extern "C" fn puffs_credcvt(kcred: *mut puffs_kcred, cred: *mut kauth_cred) {
     // SAFETY: the caller says so.
     let cred = unsafe { Cred::new(cred) };
     // SAFETY: the caller says so.
@@ -564,7 +567,7 @@ pub unsafe extern "C" fn puffs_msgif_waitcount(transport: *mut c_void) -> usize 
 /// # Safety
 /// Called by the device with a frame that is as long as its header says.
 #[no_mangle]
-pub unsafe extern "C" fn puffs_msgif_dispatch(transport: *mut c_void, frame: *mut c_void) -> c_int {
+pub unsafe extern "C" fn puffs_msgif_dispatch(transport: *mut c_void, frame: *mut putter_hdr) -> c_int {
     // SAFETY: called by the device.
     let Some(mount) = (unsafe { tie::transport(transport) }) else {
         return 0;
@@ -677,11 +680,11 @@ pub unsafe extern "C" fn puffs_vfsop_root(mp: *mut mount, vpp: *mut *mut vnode) 
 /// # Safety
 /// Called by the kernel; `sbp` is a `struct statvfs` of its own.
 #[no_mangle]
-pub unsafe extern "C" fn puffs_vfsop_statvfs(mp: *mut mount, sbp: *mut c_void) -> c_int {
+pub unsafe extern "C" fn puffs_vfsop_statvfs(mp: *mut mount, sbp: *mut statvfs) -> c_int {
     // SAFETY: the caller says so.
     let mount = unsafe { of_mp(mp) };
     // SAFETY: the caller says so.
-    let out = unsafe { StatvfsOut::new(sbp) };
+    let out = unsafe { StatvfsOut::new(sbp.cast()) };
     match mount.zip(out) {
         Some((mount, out)) => Errno::code(vfsops::statvfs(&mount, out)),
         None => Errno::ENXIO.get(),
@@ -715,7 +718,7 @@ pub unsafe extern "C" fn puffs_vfsop_sync(
 #[no_mangle]
 pub unsafe extern "C" fn puffs_vfsop_fhtovp(
     mp: *mut mount,
-    fid: *mut c_void,
+    fid: *mut fid,
     vpp: *mut *mut vnode,
 ) -> c_int {
     // SAFETY: the caller says so.
@@ -736,7 +739,7 @@ pub unsafe extern "C" fn puffs_vfsop_fhtovp(
 #[no_mangle]
 pub unsafe extern "C" fn puffs_vfsop_vptofh(
     vp: *mut vnode,
-    fid: *mut c_void,
+    fid: *mut fid,
     size: *mut usize,
 ) -> c_int {
     // SAFETY: the caller says so.
@@ -789,7 +792,7 @@ pub unsafe extern "C" fn puffs_vfsop_loadvnode(
 pub extern "C" fn puffs_vfsop_snapshot(
     _mp: *mut mount,
     _vp: *mut vnode,
-    _ts: *mut c_void,
+    _ts: *mut timespec,
 ) -> c_int {
     Errno::EOPNOTSUPP.get()
 }

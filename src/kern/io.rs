@@ -41,7 +41,7 @@ impl Buf {
 /// `parkdone_fn`: what C code wants to be called with when its request is
 /// done: the mount, the reply, and its argument.
 pub type CompletionFn =
-    unsafe extern "C" fn(*mut sys::puffs_mount, *mut c_void, *mut c_void);
+    unsafe extern "C" fn(*mut sys::puffs_mount, *mut sys::puffs_req, *mut c_void);
 
 /// A completion that C code asked for, to be run once.
 pub struct Completion {
