@@ -12,14 +12,7 @@ use core::{
 };
 
 /// A mount that the C part keeps, borrowed for as long as the C part lives.
-pub struct Tied(ManuallyDrop<Arc<Mount>>);
-
-impl Tied {
-    /// A reference of its own.
-    pub fn shared(&self) -> Arc<Mount> {
-        Arc::clone(&self.0)
-    }
-}
+pub(crate) struct Tied(ManuallyDrop<Arc<Mount>>);
 
 impl Deref for Tied {
     type Target = Mount;

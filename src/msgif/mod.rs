@@ -176,6 +176,7 @@ impl MsgIf {
             debug_assert!(false, "enqueue of a park in flight");
             return;
         };
+        fresh.core.bind(&self.queues);
         let core = fresh.core.get_mut();
         core.state = State::Filling;
         core.outcome = 0;
@@ -187,17 +188,14 @@ impl MsgIf {
         }
         let failed = match prepare(core) {
             Err(error) => core.fail(error).map(|completion| (completion, error)),
-            Ok(()) => {
-                fresh.core.bind(&self.queues);
-                match self.submit(park) {
-                    Ok(()) => {
-                        self.putter.notify();
-                        self.release();
-                        None
-                    }
-                    Err(failed) => failed,
+            Ok(()) => match self.submit(park) {
+                Ok(()) => {
+                    self.putter.notify();
+                    self.release();
+                    None
                 }
-            }
+                Err(failed) => failed,
+            },
         };
         if let Some((completion, error)) = failed {
             run_failed(pmp, completion, error);
