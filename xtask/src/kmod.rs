@@ -1,0 +1,205 @@
+//! `cargo xtask kmod`: the kernel module.
+//!
+//! The module is one relocatable object, made of
+//!
+//! 1. the Rust library, compiled for the kernel of the port,
+//! 2. the shim, compiled against the headers of that kernel's source tree,
+//! 3. `puffs_vnops.o` and `puffs_compat.o` of the user's own NetBSD build.
+//!
+//! GNU ld merges them by `etc/kmod.ld`. Then every global symbol becomes a
+//! local one, as the kernel rejects a module that defines a global symbol of
+//! the kernel, and reaches this one through `link_set_modules` alone. Debug
+//! sections stay in `puffs.kmod.debug` beside the module: the kernel would
+//! load them as data. `R_*_PLT32` relocations, which compilers emit for calls
+//! and 8.99.5 does not know, become the `PC32` that they mean in code without
+//! a procedure linkage table.
+
+use crate::{
+    arch::Arch,
+    check::{self, Rules},
+    elf::Elf,
+    headers::KernelTree,
+    paths, rustlib, setup, sh, shim, toolchain,
+};
+use anyhow::{ensure, Result};
+use clap::Args;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+/// Builds puffs.kmod for a kernel
+#[derive(Args)]
+pub struct Kmod {
+    /// The kernel's source tree (its directory sys, or the one above), for its headers
+    #[arg(long, value_name = "DIR")]
+    headers: PathBuf,
+    /// Where that kernel's build left puffs_vnops.o and puffs_compat.o
+    #[arg(long, value_name = "DIR")]
+    stock_objs: PathBuf,
+    /// The port
+    #[arg(long, value_enum, default_value_t = Arch::Amd64)]
+    arch: Arch,
+    /// A kernel option to compile the shim with, such as DIAGNOSTIC
+    #[arg(short = 'D', long = "option", value_name = "NAME[=VALUE]")]
+    options: Vec<String>,
+    /// The kernel image that will load it, for the check of its symbols
+    #[arg(long, value_name = "IMAGE")]
+    kernel: Vec<PathBuf>,
+    /// The module [default: target/kmod/ARCH/puffs.kmod]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// The objects that are still stock C.
+const STOCK: [&str; 2] = ["puffs_vnops.o", "puffs_compat.o"];
+
+/// What objcopy takes away: nothing that the kernel would use.
+const BALLAST: [&str; 8] = [
+    ".comment",
+    ".note*",
+    ".rela.note*",
+    ".eh_frame",
+    ".rela.eh_frame",
+    ".rel.eh_frame",
+    ".ident",
+    ".SUNW_ctf",
+];
+
+impl Kmod {
+    /// Builds the module and checks it.
+    pub fn run(&self) -> Result<()> {
+        setup::c_tools()?;
+        let arch = self.arch;
+        let tree = KernelTree::open(&self.headers)?;
+        let version = tree.version()?;
+        let stock = self.stock_objects()?;
+
+        let work = paths::target().join("kmod").join(arch.to_string());
+        let build = work.join("build");
+        sh::fresh_dir(&build)?;
+        sh::say(format!(
+            "building puffs.kmod for NetBSD/{arch}, version {version}"
+        ));
+
+        let library = rustlib::build(arch.rust_target())?;
+        let shim = self.compile_shim(&tree, &build)?;
+
+        sh::say("linking");
+        let whole = build.join("puffs.kmod");
+        link(arch, &whole, shim.iter().chain(&stock), &library)?;
+        let out = self.out.clone().unwrap_or_else(|| work.join("puffs.kmod"));
+        finish(&whole, &out)?;
+
+        sh::say(format!("checking {}", out.display()));
+        check::run(
+            &out,
+            &Rules::module(Some(check::Release::of_version(version)), &self.kernel)?,
+        )?;
+        let size = std::fs::metadata(&out)?.len();
+        sh::say(format!("made {} ({} kB)", out.display(), size / 1024));
+        Ok(())
+    }
+
+    /// The stock objects, which have to be there and of this port.
+    fn stock_objects(&self) -> Result<Vec<PathBuf>> {
+        let paths: Vec<_> = STOCK
+            .iter()
+            .map(|name| self.stock_objs.join(name))
+            .collect();
+        for path in &paths {
+            ensure!(
+                path.is_file(),
+                "there is no {}.\n--stock-objs wants the directory with the objects {} of a NetBSD build \
+                 (of the module puffs, sys/modules/puffs, or of a kernel with puffs in it).",
+                path.display(),
+                STOCK.join(" and ")
+            );
+            let found = Elf::parse(&sh::read(path)?)?.arch();
+            ensure!(
+                found == Some(self.arch),
+                "{} is not an object of {}",
+                path.display(),
+                self.arch
+            );
+        }
+        Ok(paths)
+    }
+
+    fn compile_shim(&self, tree: &KernelTree, build: &Path) -> Result<Vec<PathBuf>> {
+        sh::say("compiling the shim");
+        let links = build.join("include");
+        tree.link_machine(self.arch, &links)?;
+        rustlib::write_header(build)?;
+        shim::compile(build, || {
+            let mut clang = shim::compiler(Some(self.arch.clang_triple()));
+            clang
+                .args(self.arch.c_flags())
+                .args(["-fno-pic", "-D_KERNEL", "-D_MODULE", "-D_LKM"])
+                .args(self.options.iter().map(|option| format!("-D{option}")))
+                .arg("-isystem")
+                .arg(&links);
+            tree.add_includes(&mut clang);
+            clang
+        })
+    }
+}
+
+/// Links objects, and what they want of the archive, into one.
+fn link<'a>(
+    arch: Arch,
+    out: &Path,
+    objects: impl Iterator<Item = &'a PathBuf>,
+    archive: &Path,
+) -> Result<()> {
+    sh::output(
+        toolchain::ld(arch.ld_emulation())?
+            // Space for common symbols; no groups of sections.
+            .args(["-r", "-d", "--force-group-allocation"])
+            .arg("-T")
+            .arg(paths::etc("kmod.ld"))
+            .arg("-Map")
+            .arg(out.with_extension("map"))
+            .arg("-o")
+            .arg(out)
+            .args(objects)
+            .arg(archive),
+    )?;
+    Ok(())
+}
+
+/// Makes the module, and its copy with debug sections, of what ld linked.
+fn finish(whole: &Path, out: &Path) -> Result<()> {
+    if let Some(dir) = out.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        sh::mkdir(dir)?;
+    }
+    let mut debug = out.as_os_str().to_owned();
+    debug.push(".debug");
+    // There is no symbol of that name to stay global.
+    sh::output(
+        sh::cmd("objcopy")
+            .args(["-G", "@none@"])
+            .arg(whole)
+            .arg(&debug),
+    )?;
+    let mut strip = sh::cmd("objcopy");
+    strip.arg("--strip-debug");
+    for name in BALLAST {
+        strip.args(["-R", name]);
+    }
+    sh::output(strip.arg(&debug).arg(out))?;
+
+    let mut module = sh::read(out)?;
+    let changed = Elf::parse(&module)?.turn_plt32_into_pc32(&mut module);
+    sh::write(out, &module)?;
+    sh::say(format!("turned {changed} PLT32 relocations into PC32"));
+    let unresolved: BTreeSet<_> = Elf::parse(&module)?
+        .undefined()
+        .map(str::to_owned)
+        .collect();
+    sh::say(format!(
+        "{} symbols are the kernel's to provide",
+        unresolved.len()
+    ));
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! `cargo xtask`: the one driver of the project.
+//!
+//! Each verb is a module of the same name, and gets for itself what it needs
+//! (see [`setup`]).
+
+mod arch;
+mod audit;
+mod check;
+mod demo;
+mod elf;
+mod headers;
+mod kmod;
+mod paths;
+mod rump;
+mod runner;
+mod rustlib;
+mod setup;
+mod sh;
+mod shim;
+mod source;
+mod test;
+mod toolchain;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Builds, checks and tests puffs-rs
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version = None, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Show the commands that are run
+    #[arg(short = 'V', long, global = true)]
+    verbose: bool,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Gets everything that the other verbs need
+    ///
+    /// On Debian that is installed, as root or with sudo; on other systems you are told what to
+    /// install. No verb needs this to be called first.
+    Setup,
+    Demo(demo::Demo),
+    Test(test::Test),
+    Kmod(kmod::Kmod),
+    CheckKmod(check::CheckKmod),
+    Rump(rump::Rump),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    sh::init(cli.verbose);
+    let result = match cli.verb {
+        Verb::Setup => setup::run(),
+        Verb::Demo(demo) => demo.run(),
+        Verb::Test(test) => test.run(),
+        Verb::Kmod(kmod) => kmod.run(),
+        Verb::CheckKmod(check) => check.run(),
+        Verb::Rump(rump) => rump.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Runs tests, each in a process of its own and with a time limit.
+//!
+//! Many tests here are about waiting and waking, and a wrong one hangs. cargo
+//! would wait for it for ever; this kills it, says so, and goes on.
+
+use crate::{paths, sh, toolchain};
+use anyhow::{bail, Context, Result};
+use std::{
+    collections::VecDeque,
+    io::Read,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{mpsc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How the tests went.
+#[derive(Default, Clone, Copy)]
+pub struct Outcome {
+    /// How many passed.
+    pub passed: usize,
+    /// How many failed, or ran out of time.
+    pub failed: usize,
+    /// How many are marked to be left out.
+    pub ignored: usize,
+}
+
+/// A test: the program that has it, and its name.
+#[derive(Clone)]
+struct Test {
+    program: PathBuf,
+    dir: PathBuf,
+    name: String,
+}
+
+/// Compiles the tests of the workspace, with `environment` for the build and
+/// for the tests, and runs them.
+pub fn run(environment: &[(&str, &Path)], limit: Duration) -> Result<Outcome> {
+    let programs = compile(environment)?;
+    let mut outcome = Outcome::default();
+    for (title, program, dir) in programs {
+        let (tests, ignored) = list(&program, &dir)?;
+        if tests.is_empty() {
+            continue;
+        }
+        println!("\n     Running {title}\nrunning {} tests", tests.len());
+        let begun = Instant::now();
+        let failed = run_all(&tests, environment, limit)?;
+        let passed = tests.len() - failed.len();
+        if !failed.is_empty() {
+            println!("\nfailures:");
+            for name in &failed {
+                println!("    {name}");
+            }
+        }
+        println!(
+            "\ntest result: {}. {passed} passed; {} failed; {ignored} ignored; finished in {:.2}s",
+            if failed.is_empty() { "ok" } else { "FAILED" },
+            failed.len(),
+            begun.elapsed().as_secs_f64()
+        );
+        outcome.passed += passed;
+        outcome.failed += failed.len();
+        outcome.ignored += ignored;
+    }
+    Ok(outcome)
+}
+
+/// Compiles, and returns a title, the file and the package's directory of each
+/// test program.
+fn compile(environment: &[(&str, &Path)]) -> Result<Vec<(String, PathBuf, PathBuf)>> {
+    let messages = sh::output_with_progress(
+        toolchain::host_cargo()
+            .current_dir(paths::root())
+            .envs(environment.iter().copied())
+            .args([
+                "test",
+                "--workspace",
+                "--no-run",
+                "--message-format=json-render-diagnostics",
+            ]),
+    )?;
+    let mut programs = Vec::new();
+    for message in messages.lines() {
+        // A line is an object of fixed form; of it, two strings are wanted.
+        let (Some(program), Some(manifest)) = (
+            string_field(message, "executable"),
+            string_field(message, "manifest_path"),
+        ) else {
+            continue;
+        };
+        if !message.contains("\"test\":true}") {
+            continue;
+        }
+        let dir = Path::new(&manifest)
+            .parent()
+            .context("a manifest in no directory")?
+            .to_owned();
+        let source = string_field(message, "src_path").unwrap_or_default();
+        let title = Path::new(&source)
+            .strip_prefix(paths::root())
+            .unwrap_or(Path::new(&source))
+            .to_owned();
+        programs.push((title.display().to_string(), PathBuf::from(program), dir));
+    }
+    if programs.is_empty() {
+        bail!("cargo made no test programs");
+    }
+    Ok(programs)
+}
+
+/// The string of a field of cargo's messages.
+fn string_field(json: &str, field: &str) -> Option<String> {
+    let start = json.find(&format!("\"{field}\":\""))? + field.len() + 4;
+    let end = start + json[start..].find('"')?;
+    Some(json[start..end].replace("\\\\", "\\"))
+}
+
+/// The names of a program's tests, and how many are ignored.
+fn list(program: &Path, dir: &Path) -> Result<(Vec<Test>, usize)> {
+    let names = |arguments: &[&str]| -> Result<Vec<String>> {
+        let text = sh::output(
+            sh::cmd(program)
+                .current_dir(dir)
+                .args(["--list", "--format", "terse"])
+                .args(arguments),
+        )?;
+        Ok(text
+            .lines()
+            .filter_map(|line| line.strip_suffix(": test"))
+            .map(str::to_owned)
+            .collect())
+    };
+    let all = names(&[])?;
+    let ignored = names(&["--ignored"])?;
+    let tests = all
+        .into_iter()
+        .filter(|name| !ignored.contains(name))
+        .map(|name| Test {
+            program: program.to_owned(),
+            dir: dir.to_owned(),
+            name,
+        })
+        .collect();
+    Ok((tests, ignored.len()))
+}
+
+/// Runs tests, as many at a time as there are processors. Returns the names of
+/// those that failed.
+fn run_all(tests: &[Test], environment: &[(&str, &Path)], limit: Duration) -> Result<Vec<String>> {
+    let queue = Mutex::new(tests.iter().collect::<VecDeque<_>>());
+    let workers = thread::available_parallelism().map_or(2, usize::from);
+    let (sender, results) = mpsc::channel();
+    let mut failed = Vec::new();
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            let (queue, sender) = (&queue, sender.clone());
+            scope.spawn(move || loop {
+                let next = queue.lock().expect("no worker panics with it").pop_front();
+                let Some(test) = next else { return };
+                let _ = sender.send((test, run_one(test, environment, limit)));
+            });
+        }
+        drop(sender);
+        for (test, result) in results {
+            match result? {
+                Ended::Well => println!("test {} ... ok", test.name),
+                Ended::Badly(output) => {
+                    println!("test {} ... FAILED", test.name);
+                    println!("---- {} ----\n{output}", test.name);
+                    failed.push(test.name.clone());
+                }
+            }
+        }
+        Ok::<_, anyhow::Error>(())
+    })?;
+    failed.sort();
+    Ok(failed)
+}
+
+/// How a test ended.
+enum Ended {
+    Well,
+    /// With what it had printed by then.
+    Badly(String),
+}
+
+fn run_one(test: &Test, environment: &[(&str, &Path)], limit: Duration) -> Result<Ended> {
+    let mut child = Command::new(&test.program)
+        .current_dir(&test.dir)
+        .envs(environment.iter().copied())
+        .env("CARGO_MANIFEST_DIR", &test.dir)
+        .args(["--exact", &test.name, "--nocapture"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot run {}", test.program.display()))?;
+    // Readers of their own, so that a full pipe does not stop the test.
+    let drain = |pipe: Option<Box<dyn Read + Send>>| {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            if let Some(mut pipe) = pipe {
+                let _ = pipe.read_to_end(&mut bytes);
+            }
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    };
+    let out = drain(child.stdout.take().map(|pipe| Box::new(pipe) as _));
+    let errors = drain(child.stderr.take().map(|pipe| Box::new(pipe) as _));
+    let deadline = Instant::now() + limit;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break Some(status);
+        }
+        if Instant::now() >= deadline {
+            let _ = child.kill();
+            child.wait()?;
+            break None;
+        }
+        thread::sleep(Duration::from_millis(2));
+    };
+    if status.is_some_and(|status| status.success()) {
+        return Ok(Ended::Well);
+    }
+    let why = match status {
+        Some(status) => status.to_string(),
+        None => format!("killed: it ran for more than {} s", limit.as_secs()),
+    };
+    let output = [out, errors]
+        .map(|reader| reader.join().unwrap_or_default())
+        .concat();
+    Ok(Ended::Badly(format!("{output}({why})\n")))
+}

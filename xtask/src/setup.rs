@@ -1,0 +1,176 @@
+//! `cargo xtask setup`: what the other verbs need and this machine lacks.
+//!
+//! Each verb asks for the parts it needs, so that nobody has to call this one.
+//! On Debian the packages are installed, as root or with sudo; elsewhere the
+//! error says what is missing. What does not come from Debian goes under
+//! `target/`.
+
+use crate::{
+    paths, sh,
+    toolchain::{self, KernelRust},
+};
+use anyhow::{bail, ensure, Context, Result};
+use std::path::PathBuf;
+
+/// The version of the PyPI package whose copies of NetBSD's installed headers
+/// the tests use.
+const ZIGLANG: &str = "0.17.0";
+
+/// Everything at once.
+pub fn run() -> Result<()> {
+    c_tools()?;
+    host_rust_tools()?;
+    kernel_rust()?;
+    netbsd_headers()?;
+    sh::say("everything is there");
+    Ok(())
+}
+
+/// libclang, for the build script of the library.
+pub fn bindgen() -> Result<()> {
+    need(&[("libclang", "libclang1-14", toolchain::has_libclang)])
+}
+
+/// What compiles and links C for the kernel.
+pub fn c_tools() -> Result<()> {
+    need(&[
+        ("libclang", "libclang1-14", toolchain::has_libclang),
+        ("clang", "clang-14", || {
+            sh::works(sh::cmd(toolchain::clang()).arg("--version"))
+        }),
+        ("GNU ld", "binutils", || sh::on_path("ld")),
+        ("GNU objcopy", "binutils", || sh::on_path("objcopy")),
+    ])
+}
+
+/// rustfmt and clippy.
+pub fn host_rust_tools() -> Result<()> {
+    need(&[
+        ("rustfmt", "rustfmt-web", || {
+            sh::works(toolchain::host_cargo().args(["fmt", "--version"]))
+        }),
+        ("clippy", "rust-web-clippy", || {
+            sh::works(toolchain::host_cargo().args(["clippy", "--version"]))
+        }),
+    ])
+}
+
+/// A Rust toolchain with the sources of `core`.
+pub fn kernel_rust() -> Result<KernelRust> {
+    let what = "a Rust toolchain of 1.95 or later with the sources of core (rustup component add rust-src)";
+    need(&[
+        (what, "rustc-web", || KernelRust::find().is_some()),
+        (what, "cargo-web", || KernelRust::find().is_some()),
+        (what, "rust-web-src", || KernelRust::find().is_some()),
+    ])?;
+    KernelRust::find().context("the Rust toolchain that was just installed is not usable")
+}
+
+/// The directory of NetBSD's installed headers, in the layout of the zig
+/// project: `generic-netbsd`, `x86_64-netbsd-none` and so on under it.
+pub fn netbsd_headers() -> Result<PathBuf> {
+    let dir = paths::target().join(format!("ziglang-{ZIGLANG}"));
+    let include = dir.join("ziglang/lib/libc/include");
+    if include.join("generic-netbsd").is_dir() {
+        return Ok(include);
+    }
+    let has_pip = || sh::works(sh::cmd("python3").args(["-m", "pip", "--version"]));
+    need(&[("pip for Python 3", "python3-pip", has_pip)])?;
+    sh::say(format!(
+        "fetching NetBSD's headers (PyPI: ziglang {ZIGLANG}, 100 MB)"
+    ));
+    // A download that is cut short must not look like a finished one.
+    let partial = dir.with_extension("partial");
+    sh::fresh_dir(&partial)?;
+    sh::output(
+        sh::cmd("python3")
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--root-user-action=ignore",
+            ])
+            .arg("--target")
+            .arg(&partial)
+            .arg(format!("ziglang=={ZIGLANG}")),
+    )?;
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir)?;
+    }
+    std::fs::rename(&partial, &dir)?;
+    ensure!(
+        include.join("generic-netbsd").is_dir(),
+        "{} is not where ziglang {ZIGLANG} has its headers",
+        include.display()
+    );
+    Ok(include)
+}
+
+/// Something to have: what it is, the Debian package that brings it, and
+/// whether it is there.
+type Need<'a> = (&'a str, &'a str, fn() -> bool);
+
+/// Installs what is missing.
+fn need(needs: &[Need]) -> Result<()> {
+    let missing: Vec<_> = needs.iter().filter(|(_, _, there)| !there()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut packages: Vec<_> = missing.iter().map(|(_, package, _)| *package).collect();
+    packages.dedup();
+    let mut names: Vec<_> = missing.iter().map(|(name, _, _)| *name).collect();
+    names.dedup();
+    if !sh::on_path("apt-get") {
+        bail!(
+            "missing: {}.\nThis is not a Debian system: please install that yourself.\n\
+             (On Debian 12 it would be: apt-get install {})",
+            names.join(", "),
+            packages.join(" ")
+        );
+    }
+    sh::say(format!("installing {}", packages.join(", ")));
+    install(&packages).with_context(|| {
+        format!(
+            "missing: {}.\nCould not install it; try: apt-get update && apt-get install {}",
+            names.join(", "),
+            packages.join(" ")
+        )
+    })?;
+    for (name, package, there) in missing {
+        ensure!(
+            there(),
+            "package {package} is installed, and still there is no usable {name}"
+        );
+    }
+    Ok(())
+}
+
+/// Installs Debian packages. The lists of packages are fetched only if the
+/// installation does not work with those that are there.
+fn install(packages: &[&str]) -> Result<()> {
+    let root = sh::output(sh::cmd("id").arg("-u"))?.trim() == "0";
+    let apt = |arguments: &[&str]| {
+        let mut command = if root {
+            sh::cmd("env")
+        } else {
+            let mut command = sh::cmd("sudo");
+            command.args(["-n", "env"]);
+            command
+        };
+        command
+            .args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"])
+            .args(["-o", "DPkg::Lock::Timeout=600"])
+            .args(arguments);
+        command
+    };
+    let mut arguments = vec!["install", "-y", "--no-install-recommends"];
+    arguments.extend(packages);
+    if sh::works(&mut apt(&arguments)) {
+        return Ok(());
+    }
+    sh::say("fetching Debian's lists of packages");
+    sh::run(&mut apt(&["update"]))?;
+    sh::run(&mut apt(&arguments))
+}

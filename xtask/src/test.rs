@@ -1,0 +1,265 @@
+//! `cargo xtask test`: everything that needs no NetBSD.
+//!
+//! Each step is run whether or not those before it passed; the last line says
+//! how many did, tests counted one by one.
+
+use crate::{
+    arch::Arch,
+    audit,
+    check::{self, Rules},
+    elf::Elf,
+    paths, runner, rustlib, setup, sh, shim, toolchain,
+};
+use anyhow::{ensure, Context, Result};
+use clap::Args;
+use object::read::archive::ArchiveFile;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+/// Runs everything that needs no NetBSD
+#[derive(Args)]
+pub struct Test {
+    /// Run these steps only [default: all]
+    #[arg(value_name = "STEP")]
+    steps: Vec<String>,
+    /// List the steps
+    #[arg(long)]
+    list: bool,
+    /// How long one test may take, in seconds
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    limit: u64,
+}
+
+/// What a step counts for in the end.
+struct Count {
+    passed: usize,
+    failed: usize,
+}
+
+/// A step that is one test.
+fn one(result: Result<()>) -> Result<Count> {
+    result.map(|()| Count {
+        passed: 1,
+        failed: 0,
+    })
+}
+
+/// The steps: name, what it does, the function that does it.
+type Step = (&'static str, &'static str, fn(&Test) -> Result<Count>);
+const STEPS: [Step; 9] = [
+    ("fmt", "the format of the sources (rustfmt)", |_| one(fmt())),
+    (
+        "unsafe",
+        "where unsafe stands, and that it is argued",
+        |_| one(unsafe_audit()),
+    ),
+    ("clippy", "lints (clippy, no warnings)", |_| one(clippy())),
+    ("doc", "the documentation (no warnings)", |_| one(doc())),
+    ("tests", "the tests of the workspace", tests),
+    (
+        "shim",
+        "the C shim against NetBSD's installed headers",
+        |_| one(compile_shim()),
+    ),
+    ("amd64", "the Rust for NetBSD/amd64, and its object", |_| {
+        one(kernel(Arch::Amd64))
+    }),
+    ("i386", "the Rust for NetBSD/i386, and its object", |_| {
+        one(kernel(Arch::I386))
+    }),
+    (
+        "aarch64",
+        "the Rust for NetBSD/aarch64, and its object",
+        |_| one(kernel(Arch::Aarch64)),
+    ),
+];
+
+impl Test {
+    /// Runs the steps.
+    pub fn run(&self) -> Result<()> {
+        if self.list {
+            for (name, what, _) in STEPS {
+                println!("{name:<10}{what}");
+            }
+            return Ok(());
+        }
+        for name in &self.steps {
+            ensure!(
+                STEPS.iter().any(|(step, ..)| step == name),
+                "there is no step {name}; see cargo xtask test --list"
+            );
+        }
+        let wanted =
+            |name: &str| self.steps.is_empty() || self.steps.iter().any(|step| step == name);
+        let steps: Vec<_> = STEPS.iter().filter(|(name, ..)| wanted(name)).collect();
+
+        setup::bindgen()?;
+        let (mut passed, mut failed) = (0, 0);
+        let mut lines = Vec::new();
+        for (number, (name, what, step)) in steps.iter().enumerate() {
+            sh::say(format!(
+                "step {} of {}: {name}: {what}",
+                number + 1,
+                steps.len()
+            ));
+            let begun = Instant::now();
+            let count = step(self).unwrap_or_else(|error| {
+                eprintln!("error: {error:#}");
+                Count {
+                    passed: 0,
+                    failed: 1,
+                }
+            });
+            passed += count.passed;
+            failed += count.failed;
+            let verdict = if count.failed == 0 { "ok" } else { "FAILED" };
+            let seconds = begun.elapsed().as_secs_f64();
+            lines.push(format!("{verdict:<8}{name:<10}{seconds:6.1} s  {what}"));
+            sh::say(format!("{name}: {verdict}, {seconds:.1} s"));
+        }
+        println!("\n{}\n{passed} passed, {failed} failed", lines.join("\n"));
+        ensure!(failed == 0, "{failed} failed");
+        Ok(())
+    }
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = toolchain::host_cargo();
+    command.current_dir(paths::root()).args(arguments);
+    command
+}
+
+fn fmt() -> Result<()> {
+    setup::host_rust_tools()?;
+    sh::run(&mut cargo(&["fmt", "--all", "--check"]))
+}
+
+fn unsafe_audit() -> Result<()> {
+    let blocks = audit::run()?;
+    sh::say(format!(
+        "{blocks} unsafe blocks, all in kern and entry and with a SAFETY comment"
+    ));
+    Ok(())
+}
+
+fn clippy() -> Result<()> {
+    setup::host_rust_tools()?;
+    sh::run(&mut cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ]))
+}
+
+fn doc() -> Result<()> {
+    sh::run(
+        cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"),
+    )
+}
+
+fn tests(options: &Test) -> Result<Count> {
+    let headers = setup::netbsd_headers()?;
+    let environment = [("PUFFS_NETBSD_HEADERS", headers.as_path())];
+    let outcome = runner::run(&environment, Duration::from_secs(options.limit))?;
+    if outcome.ignored > 0 {
+        sh::say(format!("{} tests are ignored", outcome.ignored));
+    }
+    Ok(Count {
+        passed: outcome.passed,
+        failed: outcome.failed,
+    })
+}
+
+/// Compiles every line of the shim, for what it says; see `sys_headers/README.md`.
+fn compile_shim() -> Result<()> {
+    /// The release whose headers these are, roughly; and the other one that the
+    /// shim knows, by its number alone.
+    const RELEASES: [(u32, &[&str]); 2] = [
+        (1_100_000_000, &[]),
+        (
+            899_000_500,
+            &[
+                "-Wno-incompatible-pointer-types",
+                "-Wno-incompatible-function-pointer-types",
+            ],
+        ),
+    ];
+    setup::c_tools()?;
+    let headers = setup::netbsd_headers()?;
+    for arch in [Arch::Amd64, Arch::I386] {
+        for (version, flags) in RELEASES {
+            sh::say(format!("compiling the shim for {arch}, version {version}"));
+            let dir = paths::target()
+                .join("shim-test")
+                .join(format!("{arch}-{version}"));
+            sh::fresh_dir(&dir)?;
+            rustlib::write_header(&dir)?;
+            shim::compile(&dir, || {
+                let mut clang = shim::compiler(Some(arch.clang_triple()));
+                clang
+                    .args(arch.c_flags())
+                    .args([
+                        "-D_KERNEL",
+                        "-D_MODULE",
+                        "-DDIAGNOSTIC",
+                        "-DPUFFSDEBUG",
+                        "-U__NetBSD_Version__",
+                    ])
+                    .arg(format!("-D__NetBSD_Version__={version}"))
+                    .args(flags)
+                    .arg("-I")
+                    .arg(paths::root().join("sys_headers"));
+                for name in [
+                    &format!("{}-netbsd-none", arch.zig_name()),
+                    "generic-netbsd",
+                ] {
+                    clang.arg("-isystem").arg(headers.join(name));
+                }
+                clang
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Compiles the library for a kernel, and checks the code that came out.
+fn kernel(arch: Arch) -> Result<()> {
+    let archive = rustlib::build(arch.rust_target())?;
+    let mut objects = 0;
+    for (name, object) in members(&archive)? {
+        if Elf::parse(&object).is_err() {
+            continue;
+        }
+        let report = check::inspect(&object, &Rules::object())?;
+        print!("{name}:\n{report}");
+        let broken = report.broken();
+        ensure!(
+            broken.is_empty(),
+            "{name} is not fit for the kernel: {}",
+            broken.join(", ")
+        );
+        objects += 1;
+    }
+    ensure!(objects > 0, "{} has no objects", archive.display());
+    Ok(())
+}
+
+/// The members of an archive.
+fn members(archive: &PathBuf) -> Result<Vec<(String, Vec<u8>)>> {
+    let file = sh::read(Path::new(archive))?;
+    let parsed = ArchiveFile::parse(&*file).with_context(|| archive.display().to_string())?;
+    let mut members = Vec::new();
+    for member in parsed.members() {
+        let member = member?;
+        let name = String::from_utf8_lossy(member.name()).into_owned();
+        members.push((name, member.data(&*file)?.to_vec()));
+    }
+    Ok(members)
+}

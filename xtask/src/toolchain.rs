@@ -1,0 +1,141 @@
+//! The compilers and binary tools.
+//!
+//! Kernel code needs `core` compiled from source for a target of its own,
+//! which wants a Rust toolchain with its library's sources. Two are looked at:
+//! the one that runs this driver (rustup's with the component `rust-src`), and
+//! Debian's (packages `rustc-web`, `cargo-web`, `rust-web-src`).
+
+use crate::sh;
+use anyhow::{ensure, Context, Result};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The cargo that runs this driver, for everything on the host.
+pub fn host_cargo() -> Command {
+    sh::cmd(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// A Rust toolchain that can compile `core`.
+pub struct KernelRust {
+    cargo: PathBuf,
+    rustc: PathBuf,
+}
+
+impl KernelRust {
+    /// Finds one; none is an answer too.
+    pub fn find() -> Option<Self> {
+        let running = || {
+            let cargo = PathBuf::from(env::var_os("CARGO")?);
+            let rustc = cargo.with_file_name("rustc");
+            Some(Self { cargo, rustc })
+        };
+        let debian = || {
+            Some(Self {
+                cargo: "/usr/bin/cargo".into(),
+                rustc: "/usr/bin/rustc".into(),
+            })
+        };
+        [running(), debian()]
+            .into_iter()
+            .flatten()
+            .find(|rust| rust.cargo.is_file() && rust.is_usable().unwrap_or(false))
+    }
+
+    /// Is it new enough, and does it have the sources of `core`?
+    fn is_usable(&self) -> Result<bool> {
+        let version = sh::output(clean_env(sh::cmd(&self.rustc).arg("--version")))?;
+        let minor = version
+            .split('.')
+            .nth(1)
+            .and_then(|minor| minor.parse::<u32>().ok())
+            .context("a rustc without a version")?;
+        let sysroot = sh::output(clean_env(sh::cmd(&self.rustc).args(["--print", "sysroot"])))?;
+        let core = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core/Cargo.toml");
+        Ok(minor >= 95 && core.is_file())
+    }
+
+    /// A cargo command of this toolchain, with the unstable features that a
+    /// target of our own needs.
+    pub fn cargo(&self, verb: &str) -> Command {
+        let mut command = sh::cmd(&self.cargo);
+        clean_env(&mut command)
+            .env("RUSTC", &self.rustc)
+            .env("RUSTC_BOOTSTRAP", "1")
+            .arg(verb)
+            .args(["-Z", "build-std=core,compiler_builtins"])
+            .args(["-Z", "build-std-features="])
+            .args(["-Z", "json-target-spec"]);
+        command
+    }
+}
+
+/// Takes out of a command's environment what the cargo that runs this driver
+/// put there for its own toolchain.
+fn clean_env(command: &mut Command) -> &mut Command {
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        let of_package = text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_");
+        let of_toolchain = [
+            "CARGO",
+            "RUSTC",
+            "RUSTDOC",
+            "LD_LIBRARY_PATH",
+            "RUSTUP_TOOLCHAIN",
+        ];
+        if of_package || of_toolchain.contains(&text.as_ref()) {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// clang: version 14, which the project is developed with, or any other.
+pub fn clang() -> &'static str {
+    if sh::on_path("clang-14") {
+        "clang-14"
+    } else {
+        "clang"
+    }
+}
+
+/// Is there a libclang for bindgen?
+pub fn has_libclang() -> bool {
+    if env::var_os("LIBCLANG_PATH").is_some() {
+        return true;
+    }
+    let holds = |dir: &Path| {
+        std::fs::read_dir(dir).is_ok_and(|entries| {
+            entries.flatten().any(|entry| {
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                name.starts_with("libclang.so") || name.starts_with("libclang-")
+            })
+        })
+    };
+    let llvm = std::fs::read_dir("/usr/lib")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("llvm"))
+        .map(|entry| entry.path().join("lib"));
+    ["/usr/lib", "/usr/lib64", "/usr/local/lib"]
+        .into_iter()
+        .map(PathBuf::from)
+        .chain(llvm)
+        .any(|dir| holds(&dir))
+}
+
+/// The linker, which has to know the port.
+pub fn ld(emulation: &str) -> Result<Command> {
+    let known = sh::output(sh::cmd("ld").arg("-V"))?;
+    ensure!(
+        known.split_whitespace().any(|word| word == emulation),
+        "ld on this machine cannot link for {emulation}"
+    );
+    let mut command = sh::cmd("ld");
+    command.args(["-m", emulation]);
+    Ok(command)
+}
