@@ -26,9 +26,6 @@ impl fmt::Display for Arch {
 }
 
 impl Arch {
-    /// Every port.
-    pub const ALL: [Self; 3] = [Self::Amd64, Self::I386, Self::Aarch64];
-
     /// The port whose objects have this `e_machine`.
     pub fn of_machine(machine: u16) -> Option<Self> {
         match machine {

@@ -70,8 +70,6 @@ pub struct Symbol {
     pub place: Place,
     /// `st_value`
     pub value: u64,
-    /// `st_size`
-    pub size: u64,
 }
 
 /// Where a symbol is defined.
@@ -181,7 +179,6 @@ impl Elf {
                     },
                 },
                 value: symbol.st_value(endian).into(),
-                size: symbol.st_size(endian).into(),
             });
         }
         Ok(Self {

@@ -78,6 +78,6 @@ fn is_below_sp(word: u32) -> bool {
     // LDUR, STUR and their like: signed 9-bit offset, no write back.
     let unscaled = word & 0x3b20_0c00 == 0x3800_0000 && word >> 20 & 1 == 1;
     // LDP, STP and LDNP, STNP: signed 7-bit offset, no write back.
-    let pair = word & 0x3900_0000 == 0x2800_0000 && word >> 23 & 1 == 0 && word >> 21 & 1 == 1;
+    let pair = word & 0x3a80_0000 == 0x2800_0000 && (word >> 21) & 1 == 1;
     base_is_sp && (unscaled || pair)
 }

@@ -64,7 +64,7 @@ pub(super) fn rules(elf: &Elf, kernel: Option<&BTreeSet<String>>, report: &mut R
         failures.extend(
             undefined()
                 .filter(|symbol| !kernel.contains(&symbol.name))
-                .map(|symbol| format!("{}: the kernel has none", symbol.name)),
+                .map(|symbol| format!("{}: nothing given with --kernel has it", symbol.name)),
         );
         format!("{count}, the kernel has them all")
     } else {
