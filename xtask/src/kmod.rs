@@ -21,7 +21,7 @@ use crate::{
     headers::KernelTree,
     paths, rustlib, setup, sh, shim, toolchain,
 };
-use anyhow::{ensure, Result};
+use anyhow::{bail, ensure, Result};
 use clap::Args;
 use std::{
     collections::BTreeSet,
@@ -82,12 +82,18 @@ impl Kmod {
             "building puffs.kmod for NetBSD/{arch}, version {version}"
         ));
 
-        let library = rustlib::build(arch.rust_target())?;
+        let library = rustlib::build(arch.rust_target(), false)?;
         let shim = self.compile_shim(&tree, &build)?;
 
         sh::say("linking");
         let whole = build.join("puffs.kmod");
-        link(arch, &whole, shim.iter().chain(&stock), &library)?;
+        link(
+            arch,
+            &whole,
+            &[any_global(&shim)?],
+            shim.iter().chain(&stock),
+            &library,
+        )?;
         let out = self.out.clone().unwrap_or_else(|| work.join("puffs.kmod"));
         finish(&whole, &out)?;
 
@@ -145,17 +151,21 @@ impl Kmod {
     }
 }
 
-/// Links objects, and what they want of the archive, into one.
-fn link<'a>(
+/// Links objects, and what they want of the archive, into one, without the
+/// sections that neither a root nor a link set leads to: a compiler's run-time
+/// library comes as one big object.
+pub fn link<'a>(
     arch: Arch,
     out: &Path,
+    roots: &[String],
     objects: impl Iterator<Item = &'a PathBuf>,
     archive: &Path,
 ) -> Result<()> {
     sh::output(
         toolchain::ld(arch.ld_emulation())?
             // Space for common symbols; no groups of sections.
-            .args(["-r", "-d", "--force-group-allocation"])
+            .args(["-r", "-d", "--gc-sections", "--force-group-allocation"])
+            .args(roots.iter().flat_map(|root| ["-u", root]))
             .arg("-T")
             .arg(paths::etc("kmod.ld"))
             .arg("-Map")
@@ -166,6 +176,17 @@ fn link<'a>(
             .arg(archive),
     )?;
     Ok(())
+}
+
+/// A symbol that the shim defines. The link set is the root of the module, but
+/// GNU ld wants to be given one by name too.
+fn any_global(shim: &[PathBuf]) -> Result<String> {
+    for object in shim {
+        if let Some(name) = Elf::parse(&sh::read(object)?)?.globals().next() {
+            return Ok(name.to_owned());
+        }
+    }
+    bail!("the shim defines nothing")
 }
 
 /// Makes the module, and its copy with debug sections, of what ld linked.

@@ -80,7 +80,7 @@ impl Rump {
         ));
 
         let stock = Stock::take_apart(&self.rump_prefix, &build.join("stock"))?;
-        let library = rustlib::build("amd64-rump")?;
+        let library = rustlib::build("amd64-rump", false)?;
         let shim = self.compile_shim(&tree, &build, stock.by_constructor)?;
 
         sh::say("linking");

@@ -17,7 +17,10 @@ const PACKAGE: &str = "puffs-rs";
 /// `core` that it uses, as one object, and `compiler_builtins`, of which a
 /// linker takes what is referred to. There is no `memcpy` and no `memset` in
 /// it: those are the kernel's own.
-pub fn build(target: &str) -> Result<PathBuf> {
+///
+/// Code for a kernel alone is not seen by the lints of a build for the host;
+/// `deny_warnings` makes its warnings errors.
+pub fn build(target: &str, deny_warnings: bool) -> Result<PathBuf> {
     setup::bindgen()?;
     let rust = setup::kernel_rust()?;
     let spec = paths::etc("targets").join(format!("{target}.json"));
@@ -35,7 +38,12 @@ pub fn build(target: &str) -> Result<PathBuf> {
             .arg("--target")
             .arg(&spec)
             .arg("--target-dir")
-            .arg(&out),
+            .arg(&out)
+            .args(if deny_warnings {
+                &["--", "-D", "warnings"][..]
+            } else {
+                &[]
+            }),
     )?;
     let archive = out.join(target).join("release/libpuffs_rs.a");
     ensure!(

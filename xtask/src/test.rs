@@ -7,14 +7,15 @@ use crate::{
     arch::Arch,
     audit,
     check::{self, Rules},
-    elf::Elf,
-    paths, runner, rustlib, setup, sh, shim, toolchain,
+    elf::{Elf, Place},
+    kmod, paths, runner, rustlib, setup, sh, shim, toolchain,
 };
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use clap::Args;
 use object::read::archive::ArchiveFile;
 use std::{
-    path::{Path, PathBuf},
+    collections::BTreeSet,
+    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
@@ -229,37 +230,86 @@ fn compile_shim() -> Result<()> {
     Ok(())
 }
 
+/// What the library may leave to every kernel, besides the services that
+/// `puffs_kern.h` declares: functions of C that compilers call by themselves.
+const LIBKERN: [&str; 5] = ["memcmp", "memcpy", "memmove", "memset", "strlen"];
+
 /// Compiles the library for a kernel, and checks the code that came out.
 fn kernel(arch: Arch) -> Result<()> {
-    let archive = rustlib::build(arch.rust_target())?;
-    let mut objects = 0;
-    for (name, object) in members(&archive)? {
-        if Elf::parse(&object).is_err() {
-            continue;
-        }
-        let report = check::inspect(&object, &Rules::object())?;
-        print!("{name}:\n{report}");
-        let broken = report.broken();
-        ensure!(
-            broken.is_empty(),
-            "{name} is not fit for the kernel: {}",
-            broken.join(", ")
+    setup::c_tools()?;
+    let archive = rustlib::build(arch.rust_target(), true)?;
+    let (mut defined, mut undefined) = (BTreeSet::new(), BTreeSet::new());
+    for (name, object) in linked_objects(arch, &archive)? {
+        let elf = Elf::parse(&object).with_context(|| name.clone())?;
+        defined.extend(
+            elf.symbols
+                .iter()
+                .filter(|symbol| symbol.place != Place::Undefined)
+                .map(|symbol| symbol.name.clone()),
         );
-        objects += 1;
+        undefined.extend(elf.undefined().map(str::to_owned));
+        let report = check::inspect(&object, &Rules::object())?;
+        let broken = report.broken();
+        if !broken.is_empty() {
+            print!("{report}");
+            bail!("{name} is not fit for the kernel: {}", broken.join(", "));
+        }
+        sh::say(format!(
+            "{name}: {}",
+            report.summary(&["code", "fpu", "red-zone", "got"])
+        ));
     }
-    ensure!(objects > 0, "{} has no objects", archive.display());
+    let strange: Vec<_> = undefined
+        .difference(&defined)
+        .filter(|name| !name.starts_with("pk_") && !LIBKERN.contains(&name.as_str()))
+        .map(String::as_str)
+        .collect();
+    ensure!(
+        strange.is_empty(),
+        "the library wants of the kernel what it may not have: {}",
+        strange.join(", ")
+    );
     Ok(())
 }
 
+/// The code of the library as a module would have it: linked, without what
+/// nothing leads to. Where the linker does not know the port, it is the
+/// members of the archive, each as it is.
+fn linked_objects(arch: Arch, archive: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    if toolchain::ld(arch.ld_emulation()).is_err() {
+        return members(archive);
+    }
+    let exports: Vec<_> = members(archive)?
+        .iter()
+        .filter_map(|(_, object)| Elf::parse(object).ok())
+        .flat_map(|elf| {
+            elf.globals()
+                .filter(|name| name.starts_with("puffs_"))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    ensure!(!exports.is_empty(), "{} exports nothing", archive.display());
+    let out = archive.with_extension("linked.o");
+    kmod::link(arch, &out, &exports, std::iter::empty(), archive)?;
+    Ok(vec![(
+        format!("puffs_rs for {arch}, linked"),
+        sh::read(&out)?,
+    )])
+}
+
 /// The members of an archive.
-fn members(archive: &PathBuf) -> Result<Vec<(String, Vec<u8>)>> {
-    let file = sh::read(Path::new(archive))?;
+fn members(archive: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let file = sh::read(archive)?;
     let parsed = ArchiveFile::parse(&*file).with_context(|| archive.display().to_string())?;
     let mut members = Vec::new();
     for member in parsed.members() {
         let member = member?;
         let name = String::from_utf8_lossy(member.name()).into_owned();
-        members.push((name, member.data(&*file)?.to_vec()));
+        if name.ends_with(".o") {
+            members.push((name, member.data(&*file)?.to_vec()));
+        }
     }
+    ensure!(!members.is_empty(), "{} has no objects", archive.display());
     Ok(members)
 }

@@ -179,6 +179,18 @@ impl Report {
         });
     }
 
+    /// What was found right by some of the rules.
+    pub fn summary(&self, rules: &[&str]) -> String {
+        let lines = self
+            .lines
+            .iter()
+            .filter(|line| rules.contains(&line.rule) && line.failures.is_empty());
+        lines
+            .map(|line| line.summary.as_str())
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+
     /// The rules that were broken.
     pub fn broken(&self) -> Vec<&'static str> {
         self.lines
