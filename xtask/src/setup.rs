@@ -26,15 +26,25 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
+/// What bindgen parses C with.
+const LIBCLANG: [Need; 2] = [
+    ("libclang", "libclang1-14", toolchain::has_libclang),
+    (
+        "clang's own headers",
+        "libclang-common-14-dev",
+        toolchain::has_clang_headers,
+    ),
+];
+
 /// libclang, for the build script of the library.
 pub fn bindgen() -> Result<()> {
-    need(&[("libclang", "libclang1-14", toolchain::has_libclang)])
+    need(&LIBCLANG)
 }
 
 /// What compiles and links C for the kernel.
 pub fn c_tools() -> Result<()> {
+    bindgen()?;
     need(&[
-        ("libclang", "libclang1-14", toolchain::has_libclang),
         ("clang", "clang-14", || {
             sh::works(sh::cmd(toolchain::clang()).arg("--version"))
         }),

@@ -256,7 +256,7 @@ fn kernel(arch: Arch) -> Result<()> {
         }
         sh::say(format!(
             "{name}: {}",
-            report.summary(&["code", "fpu", "red-zone", "got"])
+            report.summary(&["code", "fpu", "stack", "red-zone", "got"])
         ));
     }
     let strange: Vec<_> = undefined

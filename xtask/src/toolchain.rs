@@ -101,21 +101,9 @@ pub fn clang() -> &'static str {
     }
 }
 
-/// Is there a libclang for bindgen?
-pub fn has_libclang() -> bool {
-    if env::var_os("LIBCLANG_PATH").is_some() {
-        return true;
-    }
-    let holds = |dir: &Path| {
-        std::fs::read_dir(dir).is_ok_and(|entries| {
-            entries.flatten().any(|entry| {
-                let name = entry.file_name();
-                let name = name.to_string_lossy();
-                name.starts_with("libclang.so") || name.starts_with("libclang-")
-            })
-        })
-    };
-    let llvm = std::fs::read_dir("/usr/lib")
+/// The directories that distributions put a version of LLVM into.
+fn llvm_dirs() -> impl Iterator<Item = PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib")
         .into_iter()
         .flatten()
         .flatten()
@@ -124,8 +112,28 @@ pub fn has_libclang() -> bool {
     ["/usr/lib", "/usr/lib64", "/usr/local/lib"]
         .into_iter()
         .map(PathBuf::from)
-        .chain(llvm)
-        .any(|dir| holds(&dir))
+        .chain(versions)
+}
+
+/// Does the directory have an entry of which this is true?
+fn has_entry(dir: &Path, test: impl Fn(&Path) -> bool) -> bool {
+    std::fs::read_dir(dir).is_ok_and(|entries| entries.flatten().any(|entry| test(&entry.path())))
+}
+
+/// Is there a libclang for bindgen?
+pub fn has_libclang() -> bool {
+    let is_libclang = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("libclang.so") || name.starts_with("libclang-")
+    };
+    env::var_os("LIBCLANG_PATH").is_some() || llvm_dirs().any(|dir| has_entry(&dir, is_libclang))
+}
+
+/// Are there the headers that are clang's own (`stddef.h` and the like)?
+pub fn has_clang_headers() -> bool {
+    let has_stddef = |version: &Path| version.join("include/stddef.h").is_file();
+    env::var_os("LIBCLANG_PATH").is_some()
+        || llvm_dirs().any(|dir| has_entry(&dir.join("clang"), has_stddef))
 }
 
 /// The linker, which has to know the port.

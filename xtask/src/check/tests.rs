@@ -567,6 +567,23 @@ fn nothing_is_below_the_frame() {
 }
 
 #[test]
+fn frames_are_small() {
+    // sub rsp, 0x800
+    assert_eq!(
+        code(&[0x48, 0x81, 0xec, 0x00, 0x08, 0x00, 0x00, 0xc3]),
+        [""; 0]
+    );
+    // sub rsp, 0x1000
+    assert_eq!(
+        code(&[0x48, 0x81, 0xec, 0x00, 0x10, 0x00, 0x00, 0xc3]),
+        ["stack"]
+    );
+    // sub esp, 0x1000
+    let i386 = [0x81, 0xec, 0x00, 0x10, 0x00, 0x00, 0xc3];
+    assert_eq!(Module::new(Arch::I386, &i386).broken(), ["stack"]);
+}
+
+#[test]
 fn nothing_is_below_sp() {
     let cases = [
         ("stur x0, [sp, #-8]", 0xf81f_83e0),

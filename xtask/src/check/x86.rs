@@ -18,6 +18,9 @@
 //! that a red zone of a function that pushes arguments may go unseen. A
 //! function that computes its stack pointer (`alloca`) is not judged. Stack
 //! probes and the address arithmetic of `lea` are no accesses.
+//!
+//! While at it, the frame that takes the most of the kernel's small stack is
+//! looked for.
 
 use super::{place, Report};
 use crate::{
@@ -26,16 +29,21 @@ use crate::{
 };
 use iced_x86::{
     Decoder, DecoderOptions, FlowControl, Formatter, Instruction, InstructionInfoFactory, Mnemonic,
-    NasmFormatter, OpAccess, OpKind, Register,
+    NasmFormatter, OpAccess, Register,
 };
 use object::elf::STT_FUNC;
 use std::collections::BTreeSet;
+
+/// The largest frame that passes. A kernel stack has 8 or 12 kB, for everything
+/// between the system call and the disk.
+const FRAME_LIMIT: u64 = 2048;
 
 pub(super) fn rules(elf: &Elf, arch: Arch, report: &mut Report) {
     let mut scan = Scan {
         elf,
         arch,
         count: 0,
+        largest: (0, String::new()),
         fpu: vec![],
         red_zone: vec![],
         undecodable: vec![],
@@ -47,6 +55,7 @@ pub(super) fn rules(elf: &Elf, arch: Arch, report: &mut Report) {
     }
     let Scan {
         count,
+        largest,
         fpu,
         red_zone,
         undecodable,
@@ -54,6 +63,17 @@ pub(super) fn rules(elf: &Elf, arch: Arch, report: &mut Report) {
     } = scan;
     report.add("code", format!("{count} instructions"), undecodable);
     report.add("fpu", "no x87, MMX, SSE or AVX", fpu);
+    let (bytes, function) = largest;
+    let failures = if bytes > FRAME_LIMIT {
+        vec![format!("{function}: a frame of {bytes} bytes")]
+    } else {
+        vec![]
+    };
+    report.add(
+        "stack",
+        format!("largest frame {bytes} bytes ({function})"),
+        failures,
+    );
     report.add("red-zone", "no access below the stack pointer", red_zone);
 }
 
@@ -61,6 +81,8 @@ struct Scan<'a> {
     elf: &'a Elf,
     arch: Arch,
     count: usize,
+    /// The most that one instruction takes from the stack, and where.
+    largest: (u64, String),
     fpu: Vec<String>,
     red_zone: Vec<String>,
     undecodable: Vec<String>,
@@ -117,6 +139,9 @@ impl Scan<'_> {
             // A push, or a call, goes below the stack pointer and moves it.
             if below && !instruction.is_stack_instruction() {
                 self.red_zone.push(self.show(index, &instruction));
+            }
+            if let Some(bytes) = taken(&instruction).filter(|bytes| *bytes > self.largest.0) {
+                self.largest = (bytes, place(self.elf, index, instruction.ip()));
             }
             frame = next_frame(&instruction, frame);
         }
@@ -177,6 +202,22 @@ fn is_below(base: Register, displacement: u64, frame: Frame) -> bool {
     }
 }
 
+/// What an instruction takes from the stack by a constant subtraction, if it
+/// does.
+fn taken(instruction: &Instruction) -> Option<u64> {
+    if !matches!(instruction.op0_register(), Register::RSP | Register::ESP) {
+        return None;
+    }
+    // Of 32 bits or sign-extended to 64: the lower 32 tell.
+    let amount = i64::from(instruction.try_immediate(1).ok()? as u32 as i32);
+    match instruction.mnemonic() {
+        Mnemonic::Sub => u64::try_from(amount).ok(),
+        // add rsp, -128: what a compiler makes of sub rsp, 128.
+        Mnemonic::Add => u64::try_from(-amount).ok(),
+        _ => None,
+    }
+}
+
 /// The frame after an instruction.
 fn next_frame(instruction: &Instruction, frame: Frame) -> Frame {
     let is_sp = |register| matches!(register, Register::RSP | Register::ESP);
@@ -190,20 +231,12 @@ fn next_frame(instruction: &Instruction, frame: Frame) -> Frame {
         (Mnemonic::Push, Frame::Below(size)) => {
             Frame::Below(size + instruction.stack_pointer_increment().unsigned_abs() as u64)
         }
-        (Mnemonic::Sub, Frame::Below(size)) if is_sp(first) => match instruction.op1_kind() {
-            OpKind::Immediate8to32
-            | OpKind::Immediate8to64
-            | OpKind::Immediate32
-            | OpKind::Immediate32to64 => Frame::Below(size + instruction.immediate(1)),
-            _ => Frame::Unknown,
-        },
-        // add rsp, -128: what a compiler makes of sub rsp, 128.
-        (Mnemonic::Add, Frame::Below(size)) if is_sp(first) => match instruction.try_immediate(1) {
-            Ok(amount) if (amount as i64) < 0 => {
-                Frame::Below(size + (amount as i64).unsigned_abs())
-            }
-            _ => frame,
-        },
+        (Mnemonic::Sub, Frame::Below(size)) if is_sp(first) => {
+            taken(instruction).map_or(Frame::Unknown, |bytes| Frame::Below(size + bytes))
+        }
+        (Mnemonic::Add, Frame::Below(size)) if is_sp(first) => {
+            Frame::Below(size + taken(instruction).unwrap_or(0))
+        }
         (Mnemonic::And | Mnemonic::Mov | Mnemonic::Xchg, Frame::Below(_)) if is_sp(first) => {
             Frame::Unknown
         }
