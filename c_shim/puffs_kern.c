@@ -449,6 +449,24 @@ pk_log(const char *msg, size_t len)
 		printf("puffs: %.*s\n", (int)len, msg);
 }
 
+int
+pk_debug_level(void)
+{
+
+#ifdef PUFFSDEBUG
+	return puffsdebug;
+#else
+	return 0;
+#endif
+}
+
+void
+pk_debug(const char *line, size_t len)
+{
+
+	printf("puffs: %.*s\n", (int)len, line);
+}
+
 void
 pk_panic(const char *msg, size_t len)
 {

@@ -156,6 +156,9 @@ void	pk_sig_restore(const struct pk_sigset *);
 /* The console: one line, without its newline; rate-limited by the kernel. */
 void	pk_log(const char *, size_t);
 void	pk_panic(const char *, size_t);
+/* puffsdebug, where the shim is compiled with PUFFSDEBUG, else 0; and a line. */
+int	pk_debug_level(void);
+void	pk_debug(const char *, size_t);
 
 /*
  * The putter device.  attach finds the instance that the process opened and

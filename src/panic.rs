@@ -6,11 +6,11 @@ use core::panic::PanicInfo;
 fn panic(info: &PanicInfo<'_>) -> ! {
     match info.location() {
         Some(at) => crate::kern::panic(format_args!(
-            "puffs: {} at {}:{}",
+            "{} at {}:{}",
             info.message(),
             at.file(),
             at.line()
         )),
-        None => crate::kern::panic(format_args!("puffs: {}", info.message())),
+        None => crate::kern::panic(format_args!("{}", info.message())),
     }
 }

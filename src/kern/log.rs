@@ -37,6 +37,20 @@ pub fn console(args: fmt::Arguments<'_>) {
     unsafe { sys::pk_log(line.bytes.as_ptr().cast(), line.len) };
 }
 
+/// How much the operator wants to see of the messages (`puffsdebug`): nothing
+/// unless the shim was compiled with PUFFSDEBUG.
+pub fn debug_level() -> i32 {
+    // SAFETY: reads a variable.
+    unsafe { sys::pk_debug_level() }
+}
+
+/// Prints one line for who debugs; see [`debug_level`].
+pub fn debug(args: fmt::Arguments<'_>) {
+    let line = format(args);
+    // SAFETY: as in `console`.
+    unsafe { sys::pk_debug(line.bytes.as_ptr().cast(), line.len) };
+}
+
 /// Stops the kernel: an invariant of our own is broken.
 pub fn panic(args: fmt::Arguments<'_>) -> ! {
     let line = format(args);

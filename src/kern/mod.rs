@@ -35,7 +35,7 @@ pub use errno::{Errno, Result};
 pub use fid::Fid;
 pub use guarded::Guarded;
 pub use io::{Buf, Completion, CompletionFn};
-pub use log::{console, panic};
+pub use log::{console, debug, debug_level, panic};
 pub use lwp::{caller_ids, is_pagedaemon, important_signal_pending, SignalMask};
 pub use mem::{page_size, KBytes, Sleep};
 pub use node::NodeRef;

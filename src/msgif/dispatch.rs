@@ -1,8 +1,8 @@
 //! What the server writes to the device.
 
 use super::{
-    park::{Core, State, Waiter},
-    reply::{judge, Fault, Terms, Verdict},
+    park::{Core, Outcome, State, Waiter},
+    reply::{judge, Fault, Terms},
     MsgIf, Status,
 };
 use crate::{
@@ -127,7 +127,7 @@ fn finish(
         // A completion is run on the frame itself.
         Ok(verdict) if completion.is_none() => accept(core, verdict, frame),
         Ok(_) => {}
-        Err(_) if completion.is_none() => core.outcome = Errno::EPROTO.get(),
+        Err(_) if completion.is_none() => core.outcome = Outcome::of(Errno::EPROTO),
         Err(_) => {}
     }
     Some(End {
@@ -138,9 +138,8 @@ fn finish(
 }
 
 /// Copies an accepted reply over the request.
-fn accept(core: &mut Core, verdict: Verdict, frame: &[u8]) {
-    core.outcome = verdict.rv;
-    core.setbacks = verdict.setbacks;
+fn accept(core: &mut Core, verdict: Outcome, frame: &[u8]) {
+    core.outcome = verdict;
     // The judgement saw to it that the frame is not longer.
     if let Some(room) = core.wire_mut().bytes_mut().get_mut(..frame.len()) {
         room.copy_from_slice(frame);

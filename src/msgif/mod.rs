@@ -31,7 +31,7 @@ mod park;
 mod reply;
 mod sop;
 
-pub use park::{Park, PARKS};
+pub use park::{Outcome, Park, PARKS};
 pub use sop::{SopQueue, SOP_REQUESTS};
 
 use crate::{
@@ -42,7 +42,10 @@ use crate::{
     },
     mount::Mount,
 };
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::{
+    mem,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 use park::{Core, State, Waiter};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -179,8 +182,7 @@ impl MsgIf {
         fresh.core.bind(&self.queues);
         let core = fresh.core.get_mut();
         core.state = State::Filling;
-        core.outcome = 0;
-        core.setbacks = 0;
+        core.outcome = Outcome::default();
         core.id = 0;
         core.wire = None;
         if compat {
@@ -189,9 +191,11 @@ impl MsgIf {
         let failed = match prepare(core) {
             Err(error) => core.fail(error).map(|completion| (completion, error)),
             Ok(()) => match self.submit(park) {
-                Ok(()) => {
+                Ok(waited_for) => {
                     self.putter.notify();
-                    self.release();
+                    if !waited_for {
+                        self.release();
+                    }
                     None
                 }
                 Err(failed) => failed,
@@ -203,8 +207,8 @@ impl MsgIf {
     }
 
     /// Puts a prepared park on the queue and counts the caller as a user, or
-    /// fails it.
-    fn submit(&self, park: &Ref<Park>) -> core::result::Result<(), Option<(Completion, Errno)>> {
+    /// fails it. True: the caller will wait, and is a user until then.
+    fn submit(&self, park: &Ref<Park>) -> core::result::Result<bool, Option<(Completion, Errno)>> {
         let mut queues = self.queues.lock();
         let full = queues.notices >= NOTICES_MAX;
         let refused = match queues.status {
@@ -221,6 +225,8 @@ impl MsgIf {
         }
         core.state = State::Queued;
         let notice = core.notice;
+        let waited_for = matches!(core.waiter, Waiter::Caller);
+        core.counted = waited_for;
         let numbered = !matches!(core.waiter, Waiter::Nobody);
         if numbered {
             core.id = id;
@@ -237,29 +243,31 @@ impl MsgIf {
         // The park is on no list: it was its maker's alone.
         let linked = queues.touser.push_back(park.clone());
         debug_assert!(linked.is_ok());
+        trace(&mut queues, "enqueued", park);
         self.queued.store(queues.touser.len(), Ordering::Release);
         queues.users += 1;
         self.readers.signal();
-        Ok(())
+        Ok(waited_for)
     }
 
-    /// Waits for the outcome of a request (C: `puffs_msg_wait`).
+    /// Waits for the outcome of a request (C: `puffs_msg_wait`). Who enqueues
+    /// a request for itself must do that: it is a user of the mount until
+    /// then.
     ///
-    /// One that is fire and forget, or that has a completion, is not waited
-    /// for. INT, TERM, KILL, HUP and QUIT end the wait, other signals do not.
-    ///
-    /// Returns 0 or an errno; a server's errno was checked to be one.
-    pub fn wait(&self, park: &Ref<Park>) -> i32 {
+    /// A request that is fire and forget, or that has a completion, is not
+    /// waited for. INT, TERM, KILL, HUP and QUIT end the wait, other signals
+    /// do not.
+    pub fn wait(&self, park: &Ref<Park>) -> Outcome {
         let mut queues = self.queues.lock();
         let mut mask = None;
-        queues.users += 1;
+        let counted = park.core.get(&mut queues).is_some_and(|core| mem::take(&mut core.counted));
         let outcome = loop {
             let Some(core) = park.core.get(&mut queues) else {
-                break Errno::ENXIO.get();
+                break Outcome::of(Errno::ENXIO);
             };
             match (core.state, &core.waiter) {
-                (_, Waiter::Callback(_)) => break 0,
-                (_, Waiter::Gone) => break Errno::EINTR.get(),
+                (_, Waiter::Callback(_)) => break Outcome::default(),
+                (_, Waiter::Gone) => break Outcome::of(Errno::EINTR),
                 (State::Done, _) | (_, Waiter::Nobody) => break core.outcome,
                 (_, Waiter::Caller) => {}
             }
@@ -279,9 +287,12 @@ impl MsgIf {
                 continue;
             }
             self.abandon(&mut queues, park);
-            break Errno::EINTR.get();
+            trace(&mut queues, "left by its caller", park);
+            break Outcome::of(Errno::EINTR);
         };
-        self.leave(&mut queues);
+        if counted {
+            self.leave(&mut queues);
+        }
         drop(queues);
         drop(mask);
         outcome
@@ -295,19 +306,10 @@ impl MsgIf {
         if let Some(core) = park.core.get(queues) {
             if taken_back {
                 core.state = State::Done;
-                core.outcome = Errno::EINTR.get();
+                core.outcome = Outcome::of(Errno::EINTR);
             } else {
                 core.waiter = Waiter::Gone;
             }
-        }
-    }
-
-    /// The setback bits of a reply that came for this request.
-    pub fn setbacks(&self, park: &Ref<Park>) -> u32 {
-        let mut queues = self.queues.lock();
-        match park.core.get(&mut queues) {
-            Some(core) if core.state == State::Done => core.setbacks,
-            _ => 0,
         }
     }
 
@@ -328,6 +330,7 @@ impl MsgIf {
         park.lent_by.put(mount.clone());
         let linked = queues.sending.push_back(park.clone());
         debug_assert!(linked.is_ok());
+        trace(&mut queues, "handed out", &park);
         let Some(core) = park.core.get(&mut queues) else {
             return Err(Errno::ENXIO);
         };
@@ -568,6 +571,28 @@ impl MsgIf {
     }
 }
 
+/// Says what became of a park, and from level 2 on how long the queues are
+/// (C: `parkdump`, `parkqdump`).
+fn trace(queues: &mut Guard<'_, Queues>, what: &str, park: &Ref<Park>) {
+    let level = kern::debug_level();
+    if level == 0 {
+        return;
+    }
+    let at = park.as_ptr();
+    if let Some(core) = park.core.get(queues) {
+        kern::debug(format_args!("park {at:p} {what}: {core}"));
+    }
+    if level > 1 {
+        kern::debug(format_args!(
+            "to the server {}, being read {}, at the server {}, users {}",
+            queues.touser.len(),
+            queues.sending.len(),
+            queues.pending.len(),
+            queues.users,
+        ));
+    }
+}
+
 /// Fills in what every request carries, and looks for signals.
 ///
 /// # Errors
@@ -596,7 +621,7 @@ fn prepare(core: &mut Core) -> Result<()> {
         }
         header.opclass |= abi::OPCLASS_FAF;
         core.waiter = Waiter::Nobody;
-        core.outcome = Errno::EINTR.get();
+        core.outcome = Outcome::of(Errno::EINTR);
     }
     Ok(())
 }

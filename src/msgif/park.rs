@@ -5,6 +5,7 @@ use crate::{
     kern::{ArcCell, Completion, Errno, Guarded, KBytes, Pool, Ref, Result, Sleep},
     mount::Mount,
 };
+use core::fmt;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The pool of parks; `vmstat -m` shows it under the name that C gave it.
@@ -53,6 +54,26 @@ pub(super) enum Waiter {
     Nobody,
 }
 
+/// How a request ended.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Outcome {
+    /// 0 or an errno; a server's was checked to be one.
+    pub rv: i32,
+    /// What the server said of the nodes of the request, beside its reply
+    /// (`PUFFS_SETBACK_*`).
+    pub setbacks: u32,
+}
+
+impl Outcome {
+    /// The request failed without a word from the server.
+    pub(super) fn of(error: Errno) -> Outcome {
+        Outcome {
+            rv: error.get(),
+            setbacks: 0,
+        }
+    }
+}
+
 /// What the message lock guards of a park.
 pub(super) struct Core {
     pub(super) state: State,
@@ -65,10 +86,9 @@ pub(super) struct Core {
     /// How many bytes the server gets (C: `park_copylen`).
     pub(super) copylen: usize,
     pub(super) id: u64,
-    /// The outcome: 0 or an errno.
-    pub(super) outcome: i32,
-    /// The setback bits of a reply that was accepted.
-    pub(super) setbacks: u32,
+    pub(super) outcome: Outcome,
+    /// The caller is counted as a user of the mount until it waits.
+    pub(super) counted: bool,
     /// Counted against the limit on what the server can make us say.
     pub(super) notice: bool,
 }
@@ -91,7 +111,7 @@ impl Core {
             return None;
         }
         self.state = State::Done;
-        self.outcome = error.get();
+        self.outcome = Outcome::of(error);
         self.take_completion()
     }
 
@@ -101,7 +121,7 @@ impl Core {
     pub(super) fn take_completion(&mut self) -> Option<Completion> {
         match core::mem::replace(&mut self.waiter, Waiter::Nobody) {
             Waiter::Callback(completion) => {
-                self.outcome = 0;
+                self.outcome = Outcome::default();
                 Some(completion)
             }
             other => {
@@ -109,6 +129,22 @@ impl Core {
                 None
             }
         }
+    }
+}
+
+impl fmt::Display for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let waiter = match self.waiter {
+            Waiter::Caller => "caller",
+            Waiter::Gone => "gone",
+            Waiter::Callback(_) => "callback",
+            Waiter::Nobody => "nobody",
+        };
+        let (class, op) = Req::ref_from_prefix(self.msg.bytes())
+            .map_or((0, 0), |(header, _)| (header.opclass, header.optype));
+        let (id, state, rv) = (self.id, self.state, self.outcome.rv);
+        let (copy, max) = (self.copylen, self.msg.len());
+        write!(f, "id {id}, class {class:#x}, op {op}, {state:?}, {waiter}, rv {rv}, {copy}/{max}")
     }
 }
 
@@ -131,8 +167,8 @@ impl Park {
             wire: None,
             copylen: len,
             id: 0,
-            outcome: 0,
-            setbacks: 0,
+            outcome: Outcome::default(),
+            counted: false,
             notice: false,
         };
         let core = Guarded::new(core);

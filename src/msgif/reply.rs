@@ -9,6 +9,7 @@
 use crate::{
     abi::{self, consts, vfs, vn, Cookie, ErrorOp, Kcn, OpClass, Payload, Req, Vattr, VfsOp, VnOp},
     kern::Errno,
+    msgif::Outcome,
 };
 use core::mem::offset_of;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
@@ -23,15 +24,6 @@ pub(super) struct Terms {
     pub(super) ttl: bool,
     /// The longest message; nothing larger can be moved.
     pub(super) maxmsglen: usize,
-}
-
-/// What a good reply says in its header.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Verdict {
-    /// 0 or an errno in range.
-    pub(super) rv: i32,
-    /// The setback bits that exist.
-    pub(super) setbacks: u32,
 }
 
 /// What is wrong with a reply: what the server is told.
@@ -69,7 +61,7 @@ pub(super) fn judge(
     wire_len: usize,
     header: &Req,
     frame: &[u8],
-) -> Result<Verdict, Fault> {
+) -> Result<Outcome, Fault> {
     const ERROR: ErrorOp = ErrorOp::Error;
 
     if frame.len() > wire_len {
@@ -101,7 +93,7 @@ pub(super) fn judge(
     } else if header.rv == 0 {
         case.vn(asked.optype)?;
     }
-    Ok(Verdict {
+    Ok(Outcome {
         rv: header.rv,
         setbacks: header.setbacks & abi::SETBACK_MASK,
     })

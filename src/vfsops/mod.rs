@@ -386,7 +386,7 @@ impl Mount {
     /// the nodes that it is about (C: `puffs_msg_wait2`).
     pub(crate) fn receive(&self, park: &Ref<Park>, nodes: [Option<NodeRef>; 2]) -> Result<()> {
         let outcome = self.msgif.wait(park);
-        node::apply_setbacks(self.msgif.setbacks(park), nodes);
-        Errno::check(outcome)
+        node::apply_setbacks(outcome.setbacks, nodes);
+        Errno::check(outcome.rv)
     }
 }
