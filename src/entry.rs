@@ -91,7 +91,9 @@ pub unsafe extern "C" fn puffs_msgmem_alloc(
         Ok(park) => park,
         Err(error) => return error.get(),
     };
-    let message = park.get_mut().map_or(ptr::null_mut(), |park| park.message().as_ptr());
+    let message = park
+        .get_mut()
+        .map_or(ptr::null_mut(), |park| park.message().as_ptr());
     // SAFETY: the caller says so.
     unsafe { mem.write(message.cast()) };
     // SAFETY: the caller says so.
@@ -323,9 +325,11 @@ pub unsafe extern "C" fn puffs_makecn(
 ) {
     // SAFETY: the caller says so.
     let name = unsafe { ComponentName::new(name) };
-    // SAFETY: the caller says so; they are parts of a message, and distinct.
-    let parts = unsafe { kcn.cast::<Kcn>().as_mut().zip(kcred.cast::<Kcred>().as_mut()) };
-    if let Some(((kcn, kcred), name)) = parts.zip(name) {
+    // SAFETY: the caller says so.
+    let kcn = unsafe { kcn.cast::<Kcn>().as_mut() };
+    // SAFETY: the caller says so; it is another part of the message.
+    let kcred = unsafe { kcred.cast::<Kcred>().as_mut() };
+    if let Some(((kcn, kcred), name)) = kcn.zip(kcred).zip(name) {
         subr::makecn(kcn, kcred, &name, full != 0);
     }
 }
@@ -567,7 +571,10 @@ pub unsafe extern "C" fn puffs_msgif_waitcount(transport: *mut c_void) -> usize 
 /// # Safety
 /// Called by the device with a frame that is as long as its header says.
 #[no_mangle]
-pub unsafe extern "C" fn puffs_msgif_dispatch(transport: *mut c_void, frame: *mut putter_hdr) -> c_int {
+pub unsafe extern "C" fn puffs_msgif_dispatch(
+    transport: *mut c_void,
+    frame: *mut putter_hdr,
+) -> c_int {
     // SAFETY: called by the device.
     let Some(mount) = (unsafe { tie::transport(transport) }) else {
         return 0;
@@ -656,7 +663,11 @@ pub unsafe extern "C" fn puffs_vfsop_start(mp: *mut mount, _flags: c_int) -> c_i
 pub unsafe extern "C" fn puffs_vfsop_unmount(mp: *mut mount, flags: c_int) -> c_int {
     // SAFETY: the caller says so.
     match unsafe { MountPtr::new(mp) } {
-        Some(mp) => Errno::code(vfsops::unmount(mp, flags, flags & sys::PK_MNT_FORCE as c_int != 0)),
+        Some(mp) => Errno::code(vfsops::unmount(
+            mp,
+            flags,
+            flags & sys::PK_MNT_FORCE as c_int != 0,
+        )),
         None => Errno::EINVAL.get(),
     }
 }
@@ -815,9 +826,7 @@ pub unsafe extern "C" fn puffs_vfsop_extattrctl(
     let name = (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_bytes());
     // SAFETY: the caller says so.
     match unsafe { of_mp(mp) } {
-        Some(mount) => {
-            Errno::code(vfsops::extattrctl(&mount, cmd, vnode, namespace, name))
-        }
+        Some(mount) => Errno::code(vfsops::extattrctl(&mount, cmd, vnode, namespace, name)),
         None => Errno::ENXIO.get(),
     }
 }

@@ -90,17 +90,19 @@ impl Mount {
     /// ENOMEM.
     pub(crate) fn create(mp: MountPtr, args: &KArgs) -> Result<Arc<Mount>> {
         let pmp = PmpRef::create(mp, args).ok_or(Errno::ENOMEM)?;
-        let made = MsgIf::new().zip(pmp.sop_gate(SopQueue::default())).and_then(|(msgif, sop)| {
-            let config = Config::from(args);
-            let mount = Mount {
-                mp,
-                pmp,
-                msgif,
-                sop,
-                config,
-            };
-            Arc::new(mount, Sleep::Yes)
-        });
+        let made = MsgIf::new()
+            .zip(pmp.sop_gate(SopQueue::default()))
+            .and_then(|(msgif, sop)| {
+                let config = Config::from(args);
+                let mount = Mount {
+                    mp,
+                    pmp,
+                    msgif,
+                    sop,
+                    config,
+                };
+                Arc::new(mount, Sleep::Yes)
+            });
         match made {
             Some(mount) => {
                 Mount::tie(&mount);

@@ -47,6 +47,12 @@ pub mod update {
     pub const SIZE: u32 = sys::PK_UPDATE_SIZE;
 }
 
+/// Is this a size that the page cache can believe in? It rounds sizes up, so
+/// that the largest of all would overflow; nobody has half of that.
+pub fn is_file_size(size: i64) -> bool {
+    (0..=i64::MAX / 2).contains(&size)
+}
+
 /// A file as the server describes it.
 #[derive(Clone, Copy, Debug)]
 pub struct FileInfo {
@@ -85,9 +91,13 @@ fn get(mount: &Mount, file: FileInfo, existing: Existing) -> Result<VnodeRef> {
         }
         Ok(vtype) => vtype,
     };
-    if file.size == VSIZENOTSET || file.size < 0 {
+    if file.size == VSIZENOTSET {
         let text = "VSIZENOTSET is not a valid size";
         return Err(mount.bad_node(Errno::EINVAL, text, file.cookie));
+    }
+    // Of other files the size means nothing to the kernel.
+    if vtype == Vtype::Reg && !is_file_size(file.size) {
+        return Err(mount.bad_node(Errno::EINVAL, "impossible file size", file.cookie));
     }
     if file.cookie == Cookie(0) && mount.config.root_cookie != Cookie(0) {
         return Err(mount.bad_node(Errno::EINVAL, "no cookie", file.cookie));
@@ -262,4 +272,3 @@ pub fn apply_setbacks(setbacks: u32, nodes: [Option<NodeRef>; 2]) {
         }
     }
 }
-

@@ -1,9 +1,7 @@
 //! Names, credentials, and what a finished request does (`puffs_subr.c`).
 
 use crate::{
-    abi::{
-        self, consts::MAXPATHLEN, vn, Cookie, ErrorOp, Kcn, Kcred, KernelCred, Payload, Req,
-    },
+    abi::{self, consts::MAXPATHLEN, vn, Cookie, ErrorOp, Kcn, Kcred, KernelCred, Payload, Req},
     kern::{self, sys, Buf, ComponentName, Cred, CredKind, Errno, NodeRef},
     mount::Mount,
 };
@@ -15,7 +13,11 @@ const POLLHUP: i32 = sys::PK_POLLHUP as i32;
 /// Writes a path component for the server (C: `puffs_makecn`): the component,
 /// or with `full` all that is left of the path. What does not fit is cut off.
 pub fn makecn(kcn: &mut Kcn, kcred: &mut Kcred, name: &ComponentName<'_>, full: bool) {
-    let text = if full { name.rest_of_path() } else { name.name() };
+    let text = if full {
+        name.rest_of_path()
+    } else {
+        name.name()
+    };
     // One byte stays for the NUL.
     let len = text.len().min(MAXPATHLEN - 1);
     kcn.name[..len].copy_from_slice(&text[..len]);
@@ -87,7 +89,11 @@ pub fn bio_write_done(reply: &[u8], buf: Buf) {
         (error, _) => (error, buf.count()),
     };
     // A server that takes only a part has failed: nobody would write the rest.
-    let error = if error == 0 && resid != 0 { Errno::EIO.get() } else { error };
+    let error = if error == 0 && resid != 0 {
+        Errno::EIO.get()
+    } else {
+        error
+    };
     buf.done(error, resid);
 }
 

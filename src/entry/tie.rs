@@ -4,12 +4,7 @@ use crate::{
     kern::{Arc, MountPtr, PmpRef},
     mount::Mount,
 };
-use core::{
-    ffi::c_void,
-    mem::ManuallyDrop,
-    ops::Deref,
-    ptr,
-};
+use core::{ffi::c_void, mem::ManuallyDrop, ops::Deref, ptr};
 
 /// A mount that the C part keeps, borrowed for as long as the C part lives.
 pub(crate) struct Tied(ManuallyDrop<Arc<Mount>>);
@@ -57,7 +52,12 @@ impl Mount {
     pub(crate) fn attach(mount: &Arc<Mount>, pid: i32, fd: i32) -> bool {
         // SAFETY: `transport` takes this address; the C part's reference
         // keeps it valid until after the instance is detached.
-        unsafe { mount.msgif.putter.attach(pid, fd, Arc::as_ptr(mount).cast()) }
+        unsafe {
+            mount
+                .msgif
+                .putter
+                .attach(pid, fd, Arc::as_ptr(mount).cast())
+        }
     }
 }
 

@@ -9,9 +9,8 @@ pub fn compat_outgoing(request: &KBytes) -> Option<KBytes> {
     let mut other = ptr::null_mut();
     let mut longer = 0;
     // SAFETY: a whole request, which is only read, and places for the results.
-    let differs = unsafe {
-        sys::pk_compat_outgoing(request.as_ptr().cast(), &mut other, &mut longer)
-    };
+    let differs =
+        unsafe { sys::pk_compat_outgoing(request.as_ptr().cast(), &mut other, &mut longer) };
     let other = NonNull::new(other).filter(|_| differs)?;
     let len = request.len().checked_add_signed(longer)?;
     // SAFETY: a new buffer of this length, which is ours.

@@ -23,9 +23,8 @@ impl PmpRef {
     /// Makes the C part from the mount arguments; may sleep.
     pub fn create(mp: MountPtr, args: &KArgs) -> Option<PmpRef> {
         // SAFETY: a live mount and whole arguments.
-        let pmp = unsafe {
-            sys::pk_pmp_create(mp.as_ptr(), ptr::from_ref(args).cast(), ptr::null_mut())
-        };
+        let pmp =
+            unsafe { sys::pk_pmp_create(mp.as_ptr(), ptr::from_ref(args).cast(), ptr::null_mut()) };
         // SAFETY: just made, and ours.
         unsafe { PmpRef::new(pmp) }
     }

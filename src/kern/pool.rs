@@ -157,9 +157,10 @@ impl<T> Ref<T> {
         if self.slot().refs.load(Ordering::Acquire) != 1 {
             return None;
         }
-        // SAFETY: the only reference, borrowed exclusively; the value was
-        // written by `get`.
-        Some(unsafe { self.slot.as_mut().value.assume_init_mut() })
+        // SAFETY: the only reference, borrowed exclusively.
+        let slot = unsafe { self.slot.as_mut() };
+        // SAFETY: the value was written by `get`.
+        Some(unsafe { slot.value.assume_init_mut() })
     }
 
     /// The condition variable that comes with the object.
@@ -271,22 +272,35 @@ impl<T> Ends<T> {
         {
             return Err(item);
         }
-        let slot = item.slot.as_ptr();
+        let slot = item.slot;
         core::mem::forget(item);
-        let link = Link {
-            prev: self.tail,
+        let prev = self.tail;
+        // SAFETY: the slot carries our number now.
+        let link = unsafe { self.link(slot) };
+        *link = Link {
+            prev,
             next: ptr::null_mut(),
             key,
         };
-        // SAFETY: the slot carries our number now, so its link is ours.
-        unsafe { *(*slot).link.get() = link };
-        match NonNull::new(self.tail) {
+        match NonNull::new(prev) {
             // SAFETY: the tail is on this chain.
-            Some(tail) => unsafe { (*tail.as_ref().link.get()).next = slot },
-            None => self.head = slot,
+            Some(tail) => unsafe { self.link(tail) }.next = slot.as_ptr(),
+            None => self.head = slot.as_ptr(),
         }
-        self.tail = slot;
+        self.tail = slot.as_ptr();
         Ok(())
+    }
+
+    /// The link of a slot.
+    ///
+    /// # Safety
+    /// The slot is on this chain.
+    unsafe fn link(&mut self, slot: NonNull<Slot<T>>) -> &mut Link<T> {
+        // SAFETY: alive, for the chain owns a reference.
+        let slot = unsafe { slot.as_ref() };
+        // SAFETY: the links of a chain are reached through its owner only,
+        // and that is borrowed exclusively.
+        unsafe { &mut *slot.link.get() }
     }
 
     /// Takes `slot` off.
@@ -294,26 +308,22 @@ impl<T> Ends<T> {
     /// # Safety
     /// The slot is on this chain.
     unsafe fn unlink(&mut self, slot: NonNull<Slot<T>>) -> Ref<T> {
-        // SAFETY: alive, for the chain owns a reference.
-        let shared = unsafe { slot.as_ref() };
-        // SAFETY: on this chain, so its link is ours.
-        let (prev, next) = unsafe {
-            let link = &*shared.link.get();
-            (link.prev, link.next)
-        };
+        // SAFETY: on this chain.
+        let &mut Link { prev, next, .. } = unsafe { self.link(slot) };
         match NonNull::new(prev) {
             // SAFETY: a neighbour is on this chain too.
-            Some(prev) => unsafe { (*prev.as_ref().link.get()).next = next },
+            Some(prev) => unsafe { self.link(prev) }.next = next,
             None => self.head = next,
         }
         match NonNull::new(next) {
             // SAFETY: a neighbour is on this chain too.
-            Some(next) => unsafe { (*next.as_ref().link.get()).prev = prev },
+            Some(next) => unsafe { self.link(next) }.prev = prev,
             None => self.tail = prev,
         }
-        shared.chain.store(0, Ordering::Release);
         // The chain's reference goes to the caller.
-        Ref { slot }
+        let item = Ref { slot };
+        item.slot().chain.store(0, Ordering::Release);
+        item
     }
 
     fn pop(&mut self) -> Option<Ref<T>> {
@@ -458,15 +468,19 @@ impl<T> Table<T> {
         let bucket = self.bucket(key);
         let mut next = bucket.head;
         while let Some(slot) = NonNull::new(next) {
-            // SAFETY: on this chain, so alive and its link is ours.
-            let link = unsafe { &*slot.as_ref().link.get() };
-            if link.key == key {
+            // SAFETY: on this chain.
+            let &mut Link {
+                next: after,
+                key: its,
+                ..
+            } = unsafe { bucket.link(slot) };
+            if its == key {
                 // SAFETY: on this chain.
                 let item = unsafe { bucket.unlink(slot) };
                 self.len -= 1;
                 return Some(item);
             }
-            next = link.next;
+            next = after;
         }
         None
     }

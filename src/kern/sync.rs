@@ -188,9 +188,7 @@ impl CondVar {
     pub fn wait_ticks<T>(&self, guard: &mut Guard<'_, T>, ticks: i32) {
         // SAFETY: as in `wait`. That the time is over is for the caller's
         // predicate to find.
-        let _ = unsafe {
-            sys::pk_cv_timedwait(self.raw.as_ptr(), guard.mutex.raw.as_ptr(), ticks)
-        };
+        let _ = unsafe { sys::pk_cv_timedwait(self.raw.as_ptr(), guard.mutex.raw.as_ptr(), ticks) };
     }
 
     /// Wakes one waiter.

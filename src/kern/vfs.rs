@@ -162,9 +162,7 @@ impl MountPtr {
     pub fn vnode(self, cookie: usize) -> Result<VnodeRef> {
         let mut vp = core::ptr::null_mut();
         // SAFETY: a live mount and a place for the result.
-        Errno::check(unsafe {
-            sys::pk_vnode_get(self.as_ptr(), cookie as *mut c_void, &mut vp)
-        })?;
+        Errno::check(unsafe { sys::pk_vnode_get(self.as_ptr(), cookie as *mut c_void, &mut vp) })?;
         // SAFETY: a success stores a vnode with a reference for us.
         unsafe { VnodeRef::new(vp) }.ok_or(Errno::ENOENT)
     }

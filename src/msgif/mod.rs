@@ -37,8 +37,8 @@ pub use sop::{SopQueue, SOP_REQUESTS};
 use crate::{
     abi::{self, notify, Cookie, ErrorOp, OpClass, Req, VnOp},
     kern::{
-        self, Arc, Completion, CondVar, Errno, Guard, List, Mutex, PmpRef, Putter, Ref,
-        Result, SignalMask, Sleep, Table,
+        self, Arc, Completion, CondVar, Errno, Guard, List, Mutex, PmpRef, Putter, Ref, Result,
+        SignalMask, Sleep, Table,
     },
     mount::Mount,
 };
@@ -260,7 +260,10 @@ impl MsgIf {
     pub fn wait(&self, park: &Ref<Park>) -> Outcome {
         let mut queues = self.queues.lock();
         let mut mask = None;
-        let counted = park.core.get(&mut queues).is_some_and(|core| mem::take(&mut core.counted));
+        let counted = park
+            .core
+            .get(&mut queues)
+            .is_some_and(|core| mem::take(&mut core.counted));
         let outcome = loop {
             let Some(core) = park.core.get(&mut queues) else {
                 break Outcome::of(Errno::ENXIO);
@@ -275,7 +278,10 @@ impl MsgIf {
                 continue;
             }
             // Some signal. The outcome may have come in the same moment.
-            let done = park.core.get(&mut queues).is_none_or(|core| core.state == State::Done);
+            let done = park
+                .core
+                .get(&mut queues)
+                .is_none_or(|core| core.state == State::Done);
             if done {
                 continue;
             }
@@ -441,7 +447,10 @@ impl MsgIf {
                 .or_else(|| queues.sending.pop_front())
                 .or_else(|| queues.pending.take_any(&mut bucket));
             let Some(park) = next else { break };
-            let completion = park.core.get(&mut queues).and_then(|core| core.fail(Errno::ENXIO));
+            let completion = park
+                .core
+                .get(&mut queues)
+                .and_then(|core| core.fail(Errno::ENXIO));
             park.cv().signal();
             // The rest is not for inside the lock.
             drop(queues);

@@ -101,7 +101,9 @@ impl Core {
 
     /// The header of the message as the server sees it.
     pub(super) fn header(&mut self) -> Option<&mut Req> {
-        Req::mut_from_prefix(self.wire_mut().bytes_mut()).ok().map(|(header, _)| header)
+        Req::mut_from_prefix(self.wire_mut().bytes_mut())
+            .ok()
+            .map(|(header, _)| header)
     }
 
     /// Ends the request with an error, if nothing ended it before, and hands
@@ -144,7 +146,10 @@ impl fmt::Display for Core {
             .map_or((0, 0), |(header, _)| (header.opclass, header.optype));
         let (id, state, rv) = (self.id, self.state, self.outcome.rv);
         let (copy, max) = (self.copylen, self.msg.len());
-        write!(f, "id {id}, class {class:#x}, op {op}, {state:?}, {waiter}, rv {rv}, {copy}/{max}")
+        write!(
+            f,
+            "id {id}, class {class:#x}, op {op}, {state:?}, {waiter}, rv {rv}, {copy}/{max}"
+        )
     }
 }
 
@@ -173,7 +178,9 @@ impl Park {
         };
         let core = Guarded::new(core);
         let lent_by = ArcCell::new();
-        PARKS.get(Park { core, lent_by }, sleep).ok_or(Errno::ENOMEM)
+        PARKS
+            .get(Park { core, lent_by }, sleep)
+            .ok_or(Errno::ENOMEM)
     }
 
     /// The message, to fill or to read; its address stays the same.
@@ -186,7 +193,9 @@ impl Park {
     where
         T: FromBytes + IntoBytes + KnownLayout,
     {
-        T::mut_from_prefix(self.message().bytes_mut()).ok().map(|(body, _)| body)
+        T::mut_from_prefix(self.message().bytes_mut())
+            .ok()
+            .map(|(body, _)| body)
     }
 
     /// Wants no reply (C: `puffs_msg_setfaf`).
@@ -221,6 +230,8 @@ impl Park {
 
     /// Reads a copy of the message as a `T`.
     pub fn read<T: FromBytes + KnownLayout + Immutable>(&mut self) -> Option<T> {
-        T::read_from_prefix(self.message().bytes()).ok().map(|(body, _)| body)
+        T::read_from_prefix(self.message().bytes())
+            .ok()
+            .map(|(body, _)| body)
     }
 }

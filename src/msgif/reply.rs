@@ -10,6 +10,7 @@ use crate::{
     abi::{self, consts, vfs, vn, Cookie, ErrorOp, Kcn, OpClass, Payload, Req, Vattr, VfsOp, VnOp},
     kern::Errno,
     msgif::Outcome,
+    node::is_file_size,
 };
 use core::mem::offset_of;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
@@ -44,9 +45,6 @@ const fn fault(kind: ErrorOp, error: Errno, text: &'static str) -> Fault {
         text,
     }
 }
-
-/// The largest file that the page cache is asked to believe in.
-const FILE_MAX: u64 = (i64::MAX / 2) as u64;
 
 /// Judges `frame`, whose header is `header`, as the reply to `request`.
 ///
@@ -138,7 +136,9 @@ impl Case<'_> {
     /// The reply has `len` bytes from `start` on, counted as in the native
     /// form.
     fn reaches(&self, start: usize, len: usize) -> Result<(), Fault> {
-        let needed = start.checked_add_signed(-self.excess).and_then(|start| start.checked_add(len));
+        let needed = start
+            .checked_add_signed(-self.excess)
+            .and_then(|start| start.checked_add(len));
         if needed.is_some_and(|needed| needed <= self.frame.len()) {
             Ok(())
         } else {
@@ -251,7 +251,11 @@ impl Case<'_> {
         let component = self.request.get(NAME..).and_then(|name| name.get(..len));
         if found == self.terms.root && component != Some(b"..") {
             let kind = ErrorOp::Lookup;
-            return Err(fault(kind, Errno::EINVAL, "lookup produced the root's cookie"));
+            return Err(fault(
+                kind,
+                Errno::EINVAL,
+                "lookup produced the root's cookie",
+            ));
         }
         Ok(())
     }
@@ -260,8 +264,8 @@ impl Case<'_> {
         self.is_whole::<vn::Getattr>()?;
         // What precedes the size is the same in both forms.
         const SIZE: usize = offset_of!(vn::Getattr, va) + offset_of!(Vattr, size);
-        let size: u64 = field(self.frame, SIZE)?;
-        if size != consts::VNOVAL as u64 && size > FILE_MAX {
+        let size: i64 = field(self.frame, SIZE)?;
+        if size != i64::from(consts::VNOVAL) && !is_file_size(size) {
             let kind = ErrorOp::Error;
             return Err(fault(kind, Errno::EINVAL, "impossible file size"));
         }

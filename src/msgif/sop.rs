@@ -117,7 +117,11 @@ impl Mount {
 
     /// The work loop; returns when there is no more to do.
     fn sop_work(&self) -> End {
-        let idle = if self.config.uses_ttl() { EXPIRE_TICKS } else { 0 };
+        let idle = if self.config.uses_ttl() {
+            EXPIRE_TICKS
+        } else {
+            0
+        };
         let mut queue = self.sop.state.lock();
         let end = loop {
             if let Some(request) = queue.requests.pop_front() {
@@ -169,7 +173,8 @@ impl Mount {
     /// Does a flush and answers it (C: `puffsop_flush`).
     fn flush_request(&self, flush: &Flush) {
         let result = self.flush(flush);
-        self.msgif.sendresp(self.pmp, &flush.req, Errno::code(result));
+        self.msgif
+            .sendresp(self.pmp, &flush.req, Errno::code(result));
     }
 
     fn flush(&self, flush: &Flush) -> Result<()> {

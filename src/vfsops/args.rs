@@ -3,6 +3,7 @@
 use crate::{
     abi::{self, consts, KArgs, Vtype},
     kern::{sys, Errno},
+    node::is_file_size,
 };
 use core::{ffi::CStr, fmt};
 
@@ -23,7 +24,7 @@ pub enum Invalid {
     FhSizeNfs(u8, usize),
     /// No vnode type that a root can have.
     RootType(u32),
-    /// A negative size.
+    /// A size that no file can have.
     RootSize(i64),
 }
 
@@ -32,7 +33,10 @@ impl fmt::Display for Invalid {
         let ours = consts::VERSION;
         match *self {
             Invalid::Version(theirs) => {
-                write!(f, "pa_vers: version mismatch: kernel {ours}, server {theirs}")
+                write!(
+                    f,
+                    "pa_vers: version mismatch: kernel {ours}, server {theirs}"
+                )
             }
             Invalid::Flags(flags) => write!(f, "pa_flags: invalid KFLAGs {flags:#x}"),
             Invalid::FhFlags(flags) => write!(f, "pa_fhflags: invalid FHFLAGs {flags:#x}"),
@@ -42,7 +46,7 @@ impl fmt::Display for Invalid {
                 write!(f, "pa_fhsize: larger than NFSv{version} max {max}")
             }
             Invalid::RootType(vtype) => write!(f, "pa_root_vtype: no such type {vtype}"),
-            Invalid::RootSize(size) => write!(f, "pa_root_vsize: negative size {size}"),
+            Invalid::RootSize(size) => write!(f, "pa_root_vsize: impossible size {size}"),
         }
     }
 }
@@ -58,15 +62,16 @@ const FID_SIZE: usize = 4;
 /// The longest file handle of the kernel (`FHANDLE_SIZE_MAX`).
 pub(super) const FHANDLE_MAX: usize = sys::PK_FHANDLE_SIZE_MAX as usize;
 /// The longest file handles of NFS.
-const NFS_LIMITS: [(i32, u8, usize); 2] = [
-    (abi::FHFLAG_NFSV2, 2, 32),
-    (abi::FHFLAG_NFSV3, 3, 64),
-];
+const NFS_LIMITS: [(i32, u8, usize); 2] = [(abi::FHFLAG_NFSV2, 2, 32), (abi::FHFLAG_NFSV3, 3, 64)];
 
 /// The size of a kernel handle around `size` bytes of the server's (C:
 /// `PUFFS_TOFHSIZE`).
 pub(super) fn to_kernel_size(size: usize) -> usize {
-    if size == 0 { 0 } else { size.saturating_add(FID_SIZE) }
+    if size == 0 {
+        0
+    } else {
+        size.saturating_add(FID_SIZE)
+    }
 }
 
 /// How much of a kernel handle of `size` bytes is the server's (C:
@@ -97,7 +102,7 @@ pub fn accept(args: &mut KArgs) -> Result<(), Invalid> {
     if !matches!(Vtype::try_from(args.root_vtype), Ok(vtype) if vtype != Vtype::Bad) {
         return Err(Invalid::RootType(args.root_vtype));
     }
-    if args.root_vsize < 0 {
+    if !is_file_size(args.root_vsize) {
         return Err(Invalid::RootSize(args.root_vsize));
     }
     accept_names(args);

@@ -5,8 +5,8 @@ pub mod args;
 use crate::{
     abi::{vfs, Cookie, ErrorOp, KArgs, Message, Payload, FHFLAG_DYNAMIC, FHFLAG_PASSTHROUGH},
     kern::{
-        self, sys, Cred, Errno, Fid, MountPtr, NodeRef, Ref, Result, Sleep, StatvfsOut, UserPath, Vnode,
-        VnodeRef,
+        self, sys, Cred, Errno, Fid, MountPtr, NodeRef, Ref, Result, Sleep, StatvfsOut, UserPath,
+        Vnode, VnodeRef,
     },
     mount::Mount,
     msgif::{Park, Status, PARKS, SOP_REQUESTS},
@@ -44,16 +44,17 @@ pub fn mount(mp: MountPtr, path: UserPath, args: &mut KArgs) -> Result<()> {
         if Mount::attach(&mount, pid, args.fd) {
             return Ok(());
         }
+        kern::console(format_args!(
+            "mount: pa_fd: the caller has not opened the device"
+        ));
         mount.sop_stop();
         Err(Errno::ENOENT)
     });
-    if let Err(error) = started {
-        kern::console(format_args!("mount: pa_fd: the caller has not opened the device"));
-        Mount::dissolve(&mount);
-        return Err(error);
+    match started {
+        Ok(()) => mp.commit(mount.pmp),
+        Err(_) => Mount::dissolve(&mount),
     }
-    mp.commit(mount.pmp);
-    Ok(())
+    started
 }
 
 /// The mount is in place: the server can be asked from now on (C:
@@ -131,7 +132,9 @@ pub fn statvfs(mount: &Mount, mut out: StatvfsOut<'_>) -> Result<()> {
         return Err(Errno::EINPROGRESS);
     }
     let mut park = request::<vfs::Statvfs>(0, Cookie::NULL)?;
-    mount.ask(&mut park).inspect_err(|_| out.fill_known(mount.mp))?;
+    mount
+        .ask(&mut park)
+        .inspect_err(|_| out.fill_known(mount.mp))?;
     let answer = body::<vfs::Statvfs>(&mut park).ok_or(Errno::EPROTO)?;
     mount.mp.complete_statvfs(&mut answer.sb);
     out.fill(&answer.sb);
@@ -237,7 +240,11 @@ pub fn vptofh(mount: &Mount, node: NodeRef, fid: Option<Fid<'_>>, size: &mut usi
         *size = to_kernel_size(config.fhsize);
         return Err(Errno::E2BIG);
     }
-    let room = if passthrough { *size } else { from_kernel_size(*size) };
+    let room = if passthrough {
+        *size
+    } else {
+        from_kernel_size(*size)
+    };
 
     let cookie = Cookie(node.cookie());
     let mut park = request::<vfs::NodeToFh>(room, Cookie::NULL)?;
@@ -252,7 +259,11 @@ pub fn vptofh(mount: &Mount, node: NodeRef, fid: Option<Fid<'_>>, size: &mut usi
 
     let answer = body::<vfs::NodeToFh>(&mut park).ok_or(Errno::EPROTO)?;
     let len = if fixed { config.fhsize } else { answer.dsize };
-    let whole = if passthrough { len } else { to_kernel_size(len) };
+    let whole = if passthrough {
+        len
+    } else {
+        to_kernel_size(len)
+    };
     let refuse = |text| {
         mount.senderr(ErrorOp::Vptofh, Errno::E2BIG.get(), text, cookie);
         Err(Errno::EPROTO)
@@ -367,7 +378,10 @@ fn body<T: Message>(park: &mut Ref<Park>) -> Option<&mut T> {
 fn payload<T: Message + Payload>(park: &mut Ref<Park>, len: usize) -> Result<&mut [u8]> {
     let message = park.get_mut().ok_or(Errno::EPROTO)?.message();
     let end = T::DATA.checked_add(len).ok_or(Errno::EPROTO)?;
-    message.bytes_mut().get_mut(T::DATA..end).ok_or(Errno::EPROTO)
+    message
+        .bytes_mut()
+        .get_mut(T::DATA..end)
+        .ok_or(Errno::EPROTO)
 }
 
 impl Mount {
