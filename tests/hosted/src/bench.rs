@@ -1,0 +1,1 @@
+//! A kernel, a mount and a scripted server in one.

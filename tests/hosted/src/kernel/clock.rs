@@ -1,0 +1,59 @@
+//! The clock: it runs by itself, and a test can move it on.
+
+use super::lwp;
+use puffs_rs::kern::sys::pk_timespec;
+use std::{
+    sync::{
+        atomic::{AtomicI64, Ordering},
+        LazyLock,
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// Ticks a second.
+pub const HZ: i64 = 100;
+
+/// Shortly before the counter wraps, so that every test sees that too.
+const START: i64 = i32::MAX as i64 - 500;
+
+static BOOT: LazyLock<Instant> = LazyLock::new(Instant::now);
+static MOVED: AtomicI64 = AtomicI64::new(0);
+
+/// Ticks, without a wrap.
+pub(crate) fn now_ticks() -> i64 {
+    let ran = BOOT.elapsed().as_millis() as i64 * HZ / 1000;
+    START + ran + MOVED.load(Ordering::Relaxed)
+}
+
+/// How long so many ticks take.
+pub(crate) fn duration(ticks: i64) -> Duration {
+    Duration::from_millis((ticks.max(0) * 1000 / HZ) as u64 + 1)
+}
+
+/// Moves the clock on.
+pub(crate) fn advance(ticks: i64) {
+    MOVED.fetch_add(ticks, Ordering::Relaxed);
+    lwp::clock_moved();
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_ticks() -> i32 {
+    // The counter wraps.
+    now_ticks() as i32
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_hz() -> i32 {
+    HZ as i32
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_nanotime(ts: *mut pk_timespec) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = pk_timespec {
+        ts_sec: now.as_secs() as i64,
+        ts_nsec: i64::from(now.subsec_nanos()),
+    };
+    // SAFETY: the core passes a place for the time.
+    unsafe { ts.write(now) };
+}

@@ -1,0 +1,181 @@
+//! Path components and credentials.
+
+use super::registry::{raw, Registry};
+use puffs_rs::{
+    abi::Uucred,
+    kern::sys::{componentname, kauth_cred},
+};
+use std::{
+    ffi::{c_char, c_void, CString},
+    ptr,
+    sync::Arc,
+};
+use zerocopy::FromZeros;
+
+/// `NOCRED`.
+pub(crate) const NOCRED: usize = usize::MAX;
+/// `FSCRED`.
+pub(crate) const FSCRED: usize = usize::MAX - 1;
+
+/// Credentials of a process.
+#[derive(Debug)]
+pub(crate) struct Cred {
+    handle: usize,
+    /// The effective user.
+    pub(crate) uid: u32,
+    /// The effective group.
+    pub(crate) gid: u32,
+    /// The supplementary groups.
+    pub(crate) groups: Vec<u32>,
+}
+
+static CREDS: Registry<Cred> = Registry::new("credential");
+
+/// A credential that lives as long as this.
+pub(crate) struct CredHold(Arc<Cred>);
+
+impl CredHold {
+    pub(crate) fn new(uid: u32, gid: u32, groups: &[u32]) -> CredHold {
+        CredHold(CREDS.add(|handle| Cred {
+            handle,
+            uid,
+            gid,
+            groups: groups.to_vec(),
+        }))
+    }
+
+    pub(crate) fn raw(&self) -> *mut kauth_cred {
+        raw(self.0.handle)
+    }
+}
+
+impl Drop for CredHold {
+    fn drop(&mut self) {
+        CREDS.remove(self.0.handle);
+    }
+}
+
+/// The kernel's own credentials.
+pub(crate) fn fscred() -> *mut kauth_cred {
+    raw(FSCRED)
+}
+
+/// A component of a path that is being walked.
+pub(crate) struct Component {
+    handle: usize,
+    /// The component and what follows.
+    path: CString,
+    len: usize,
+    nameiop: u32,
+    flags: u32,
+    cred: *mut kauth_cred,
+}
+
+// SAFETY: the credential is a number.
+unsafe impl Send for Component {}
+// SAFETY: nothing changes.
+unsafe impl Sync for Component {}
+
+static COMPONENTS: Registry<Component> = Registry::new("componentname");
+
+pub(crate) fn of(name: *const componentname) -> Arc<Component> {
+    COMPONENTS.get(name)
+}
+
+impl Component {
+    pub(crate) fn component(&self) -> &[u8] {
+        &self.path.as_bytes()[..self.len]
+    }
+}
+
+/// A component that lives as long as this.
+pub(crate) struct ComponentHold(Arc<Component>);
+
+impl ComponentHold {
+    /// The first `len` bytes of `path`.
+    pub(crate) fn new(
+        path: &[u8],
+        len: usize,
+        nameiop: u32,
+        flags: u32,
+        cred: *mut kauth_cred,
+    ) -> ComponentHold {
+        ComponentHold(COMPONENTS.add(|handle| Component {
+            handle,
+            path: CString::new(path).unwrap_or_default(),
+            len,
+            nameiop,
+            flags,
+            cred,
+        }))
+    }
+
+    pub(crate) fn raw(&self) -> *mut componentname {
+        raw(self.0.handle)
+    }
+
+    pub(crate) fn component(&self) -> &[u8] {
+        self.0.component()
+    }
+
+    pub(crate) fn flags(&self) -> u32 {
+        self.0.flags
+    }
+}
+
+impl Drop for ComponentHold {
+    fn drop(&mut self) {
+        COMPONENTS.remove(self.0.handle);
+    }
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_cred_kind(cred: *mut kauth_cred) -> i32 {
+    match cred.addr() {
+        NOCRED => 1,
+        FSCRED => 2,
+        _ => {
+            CREDS.get(cred);
+            0
+        }
+    }
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_cred_to_uucred(cred: *mut kauth_cred, uuc: *mut c_void) {
+    let cred = CREDS.get(cred);
+    let mut wire = Uucred::new_zeroed();
+    wire.uid = cred.uid;
+    wire.gid = cred.gid;
+    wire.ngroups = cred.groups.len().min(wire.groups.len()) as i16;
+    for (to, from) in wire.groups.iter_mut().zip(&cred.groups) {
+        *to = *from;
+    }
+    // SAFETY: the core passes a place for it.
+    unsafe { ptr::write(uuc.cast(), wire) };
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_cn_nameiop(name: *const componentname) -> u32 {
+    of(name).nameiop
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_cn_flags(name: *const componentname) -> u32 {
+    of(name).flags
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_cn_nameptr(name: *const componentname) -> *const c_char {
+    of(name).path.as_ptr()
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_cn_namelen(name: *const componentname) -> usize {
+    of(name).len
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_cn_cred(name: *const componentname) -> *mut kauth_cred {
+    of(name).cred
+}

@@ -1,0 +1,481 @@
+//! Lightweight processes: who runs, who sleeps, and signals.
+//!
+//! Each std thread that enters the kernel is an [`Lwp`] of some process. All
+//! sleeping goes through [`sleep`], under one lock as the sleep queues of a
+//! kernel: a sleeper is woken by [`wakeup_one`] or [`wakeup_all`], by a signal
+//! if it asked for that, or by the clock. Whoever sleeps gives the kernel lock
+//! up, as [`kernel_lock`](super::big) has it.
+
+use super::{big, chaos, clock, fatal::fatal, registry::lock, sync};
+use puffs_rs::kern::sys::pk_sigset;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap, VecDeque},
+    fmt::Write as _,
+    sync::{
+        atomic::{AtomicI32, Ordering},
+        Arc, Condvar, Mutex,
+    },
+    time::{Duration, Instant},
+};
+
+/// `SIGHUP`, in NetBSD's numbers, as all of these.
+pub const SIGHUP: i32 = 1;
+/// `SIGINT`.
+pub const SIGINT: i32 = 2;
+/// `SIGQUIT`.
+pub const SIGQUIT: i32 = 3;
+/// `SIGKILL`.
+pub const SIGKILL: i32 = 9;
+/// `SIGALRM`.
+pub const SIGALRM: i32 = 14;
+/// `SIGTERM`.
+pub const SIGTERM: i32 = 15;
+/// `SIGSTOP`.
+pub const SIGSTOP: i32 = 17;
+/// `SIGUSR1`.
+pub const SIGUSR1: i32 = 30;
+
+/// The signals that may end a request.
+pub const IMPORTANT: [i32; 5] = [SIGINT, SIGTERM, SIGKILL, SIGHUP, SIGQUIT];
+
+const EINTR: i32 = 4;
+const EWOULDBLOCK: i32 = 35;
+const ERESTART: i32 = -3;
+
+const fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
+/// What cannot be blocked.
+const UNBLOCKABLE: u64 = bit(SIGKILL) | bit(SIGSTOP);
+
+const fn important() -> u64 {
+    let mut set = 0;
+    let mut i = 0;
+    while i < IMPORTANT.len() {
+        set |= bit(IMPORTANT[i]);
+        i += 1;
+    }
+    set
+}
+
+/// A thread of a process, or of the kernel (process 0).
+#[derive(Debug)]
+pub struct Lwp {
+    pid: i32,
+    lid: i32,
+    name: String,
+    awake: Condvar,
+}
+
+/// What the sleep queues' lock guards of an lwp.
+struct State {
+    lwp: Arc<Lwp>,
+    pending: u64,
+    mask: u64,
+    /// Signals whose handlers want system calls to be restarted.
+    restart: u64,
+    sleep: Option<Sleep>,
+}
+
+struct Sleep {
+    channel: usize,
+    why: String,
+    interruptible: bool,
+    deadline: Option<i64>,
+    woken: Option<Wake>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wake {
+    Called,
+    Signal,
+}
+
+#[derive(Default)]
+struct Sched {
+    lwps: BTreeMap<i32, State>,
+    queues: HashMap<usize, VecDeque<i32>>,
+}
+
+static SCHED: Mutex<Option<Sched>> = Mutex::new(None);
+
+fn with<R>(f: impl FnOnce(&mut Sched) -> R) -> R {
+    f(lock(&SCHED).get_or_insert_default())
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Lwp>>> = const { RefCell::new(None) };
+}
+
+/// A process id that nobody had before.
+pub(crate) fn new_pid() -> i32 {
+    static NEXT: AtomicI32 = AtomicI32::new(100);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Lwp {
+    /// A new lwp of a process.
+    pub(crate) fn new(pid: i32, name: &str) -> Arc<Lwp> {
+        static NEXT: AtomicI32 = AtomicI32::new(1);
+        let lwp = Arc::new(Lwp {
+            pid,
+            lid: NEXT.fetch_add(1, Ordering::Relaxed),
+            name: name.to_owned(),
+            awake: Condvar::new(),
+        });
+        let state = State {
+            lwp: lwp.clone(),
+            pending: 0,
+            mask: 0,
+            restart: 0,
+            sleep: None,
+        };
+        with(|sched| sched.lwps.insert(lwp.lid, state));
+        lwp
+    }
+
+    /// The process that it is of.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Its own id, unique in the system.
+    pub fn lid(&self) -> i32 {
+        self.lid
+    }
+
+    /// Posts a signal.
+    pub fn signal(&self, signal: i32) {
+        with(|sched| {
+            let Some(state) = sched.lwps.get_mut(&self.lid) else { return };
+            state.pending |= bit(signal);
+            let deliverable = state.pending & !state.mask != 0;
+            if let Some(sleep) = &mut state.sleep {
+                if sleep.interruptible && deliverable && sleep.woken.is_none() {
+                    sleep.woken = Some(Wake::Signal);
+                    state.lwp.awake.notify_all();
+                }
+            }
+        });
+    }
+
+    /// Says that the handler of `signal` wants system calls to be restarted
+    /// (`SA_RESTART`).
+    pub fn restarts_after(&self, signal: i32) {
+        with(|sched| {
+            if let Some(state) = sched.lwps.get_mut(&self.lid) {
+                state.restart |= bit(signal);
+            }
+        });
+    }
+
+    /// Blocks a signal.
+    pub fn block(&self, signal: i32) {
+        with(|sched| {
+            if let Some(state) = sched.lwps.get_mut(&self.lid) {
+                state.mask |= bit(signal) & !UNBLOCKABLE;
+            }
+        });
+    }
+
+    /// What it sleeps for, if it does.
+    pub fn asleep(&self) -> Option<String> {
+        with(|sched| {
+            let sleep = sched.lwps.get(&self.lid)?.sleep.as_ref()?;
+            sleep.woken.is_none().then(|| sleep.why.clone())
+        })
+    }
+
+    /// Waits until it sleeps for `why`.
+    pub fn until_asleep(&self, why: &str) {
+        while self.asleep().as_deref() != Some(why) {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    }
+
+    /// The blocked signals.
+    pub fn mask(&self) -> u64 {
+        with(|sched| sched.lwps.get(&self.lid).map_or(0, |state| state.mask))
+    }
+
+    fn retire(&self) {
+        with(|sched| sched.lwps.remove(&self.lid));
+    }
+}
+
+/// The calling lwp. A thread that nobody made one of is a process of its own.
+pub(crate) fn current() -> Arc<Lwp> {
+    CURRENT.with(|current| {
+        let mut current = current.borrow_mut();
+        let made = current.get_or_insert_with(|| {
+            let name = std::thread::current().name().unwrap_or("thread").to_owned();
+            Lwp::new(new_pid(), &name)
+        });
+        made.clone()
+    })
+}
+
+/// The calling thread as an lwp, for as long as this exists.
+pub(crate) struct Bound {
+    lwp: Arc<Lwp>,
+    previous: Option<Arc<Lwp>>,
+}
+
+impl Bound {
+    pub(crate) fn new(lwp: Arc<Lwp>) -> Bound {
+        let previous = CURRENT.with(|current| current.replace(Some(lwp.clone())));
+        Bound { lwp, previous }
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        CURRENT.with(|current| current.replace(self.previous.take()));
+        self.lwp.retire();
+    }
+}
+
+/// Returns to user mode: locks must be left, and pending signals are
+/// delivered. True if there were any.
+pub(crate) fn user_return() -> bool {
+    sync::assert_none_held("return to user mode");
+    big::assert_unlocked("return to user mode");
+    let lid = current().lid;
+    with(|sched| {
+        let Some(state) = sched.lwps.get_mut(&lid) else { return false };
+        let delivered = state.pending & !state.mask;
+        state.pending &= !delivered;
+        delivered != 0
+    })
+}
+
+/// How a sleep may end, beside by a wakeup.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Limits {
+    /// A signal may end it.
+    pub(crate) interruptible: bool,
+    /// It ends after so many ticks.
+    pub(crate) ticks: Option<i32>,
+}
+
+/// Sleeps on `channel` until woken. `unlock` gives up what guards the
+/// sleeper's condition: a wakeup that comes after it is not missed. `why` is
+/// what `ps(1)` would show.
+///
+/// Returns 0, `EINTR` or `ERESTART` for a signal, `EWOULDBLOCK` for the clock.
+pub(crate) fn sleep(channel: usize, why: &str, limits: Limits, unlock: impl FnOnce()) -> i32 {
+    let me = current();
+    let mut sched = lock(&SCHED);
+    let deadline = limits.ticks.map(|ticks| clock::now_ticks() + i64::from(ticks));
+    let fail = {
+        let sched = sched.get_or_insert_default();
+        let Some(state) = sched.lwps.get_mut(&me.lid) else {
+            fatal!("a retired lwp sleeps");
+        };
+        let signalled = limits.interruptible && state.pending & !state.mask != 0;
+        if !signalled {
+            state.sleep = Some(Sleep {
+                channel,
+                why: why.to_owned(),
+                interruptible: limits.interruptible,
+                deadline,
+                woken: None,
+            });
+            sched.queues.entry(channel).or_default().push_back(me.lid);
+        }
+        signalled
+    };
+    if fail {
+        drop(sched);
+        unlock();
+        return interrupted(&me);
+    }
+    unlock();
+    let kernel_lock = big::give_up();
+    let mut outcome = None;
+    let spurious = limits.ticks.is_none() && chaos::spurious();
+    while outcome.is_none() {
+        let all = sched.get_or_insert_default();
+        let Some(sleep) = all.lwps.get(&me.lid).and_then(|state| state.sleep.as_ref()) else {
+            fatal!("a sleeper without a sleep");
+        };
+        let left = sleep.deadline.map(|deadline| deadline - clock::now_ticks());
+        outcome = match sleep.woken {
+            Some(Wake::Called) => Some(0),
+            Some(Wake::Signal) => Some(EINTR),
+            None if spurious => Some(0),
+            None if left.is_some_and(|left| left <= 0) => Some(EWOULDBLOCK),
+            None => None,
+        };
+        if outcome.is_none() {
+            let nap = left.map_or(Duration::from_secs(3600), clock::duration);
+            let waited = me.awake.wait_timeout(sched, nap);
+            sched = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        }
+    }
+    {
+        let all = sched.get_or_insert_default();
+        if let Some(state) = all.lwps.get_mut(&me.lid) {
+            state.sleep = None;
+        }
+        if let Some(queue) = all.queues.get_mut(&channel) {
+            queue.retain(|&lid| lid != me.lid);
+            if queue.is_empty() {
+                all.queues.remove(&channel);
+            }
+        }
+    }
+    drop(sched);
+    big::take_back(kernel_lock);
+    match outcome {
+        Some(EINTR) => interrupted(&me),
+        other => other.unwrap_or(0),
+    }
+}
+
+/// Whether a signal ends a system call or has it restarted.
+fn interrupted(me: &Lwp) -> i32 {
+    with(|sched| {
+        let Some(state) = sched.lwps.get(&me.lid) else { return EINTR };
+        let deliverable = state.pending & !state.mask;
+        if deliverable != 0 && deliverable & !state.restart == 0 {
+            ERESTART
+        } else {
+            EINTR
+        }
+    })
+}
+
+fn wake(sched: &mut Sched, channel: usize, all: bool) -> usize {
+    let mut woken = 0;
+    while let Some(lid) = sched.queues.get_mut(&channel).and_then(VecDeque::pop_front) {
+        let Some(state) = sched.lwps.get_mut(&lid) else { continue };
+        let Some(sleep) = &mut state.sleep else { continue };
+        if sleep.channel != channel || sleep.woken.is_some() {
+            continue;
+        }
+        sleep.woken = Some(Wake::Called);
+        state.lwp.awake.notify_all();
+        woken += 1;
+        if !all {
+            break;
+        }
+    }
+    if sched.queues.get(&channel).is_some_and(VecDeque::is_empty) {
+        sched.queues.remove(&channel);
+    }
+    woken
+}
+
+/// Wakes the first sleeper.
+pub(crate) fn wakeup_one(channel: usize) {
+    with(|sched| wake(sched, channel, false));
+}
+
+/// Wakes all sleepers; returns how many there were.
+pub(crate) fn wakeup_all(channel: usize) -> usize {
+    with(|sched| wake(sched, channel, true))
+}
+
+/// How many sleep there.
+pub(crate) fn sleepers(channel: usize) -> usize {
+    with(|sched| {
+        let queue = sched.queues.get(&channel);
+        queue.map_or(0, VecDeque::len)
+    })
+}
+
+/// Has those look at the clock who wait for it.
+pub(crate) fn clock_moved() {
+    with(|sched| {
+        for state in sched.lwps.values() {
+            if state.sleep.as_ref().is_some_and(|sleep| sleep.deadline.is_some()) {
+                state.lwp.awake.notify_all();
+            }
+        }
+    });
+}
+
+/// Waits until `done`, and gives the kernel lock up meanwhile: for hooks of a
+/// test that stand for a page fault.
+pub fn pause_until(done: impl Fn() -> bool) {
+    let kernel_lock = big::give_up();
+    let start = Instant::now();
+    while !done() {
+        std::thread::sleep(Duration::from_micros(50));
+        if start.elapsed() > Duration::from_secs(600) {
+            fatal!("nobody ends a pause");
+        }
+    }
+    big::take_back(kernel_lock);
+}
+
+/// All lwps, and what each sleeps for, as `ps(1)`.
+pub(crate) fn table() -> String {
+    let mut out = String::from("  pid   lid  name                 sleeps for\n");
+    // A panic may come from inside the lock.
+    let Ok(mut sched) = SCHED.try_lock() else {
+        return out + "  (locked)\n";
+    };
+    for state in sched.get_or_insert_default().lwps.values() {
+        let lwp = &state.lwp;
+        let why = state.sleep.as_ref().map_or("-", |sleep| sleep.why.as_str());
+        // Writing to a `String` does not fail.
+        let _ = writeln!(out, "{:5} {:5}  {:20} {why}", lwp.pid, lwp.lid, lwp.name);
+    }
+    out
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_curlwp_ids(pid: *mut i32, lid: *mut i32) {
+    let me = current();
+    // SAFETY: the core passes places for the ids.
+    unsafe { pid.write(me.pid) };
+    // SAFETY: the core passes places for the ids.
+    unsafe { lid.write(me.lid) };
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_curlwp_is_pagedaemon() -> bool {
+    current().name == "pgdaemon"
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_sig_pending() -> bool {
+    let lid = current().lid;
+    with(|sched| {
+        let state = sched.lwps.get(&lid);
+        state.is_some_and(|state| state.pending & !state.mask & important() != 0)
+    })
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_sig_block(old: *mut pk_sigset) {
+    let lid = current().lid;
+    let mask = with(|sched| {
+        let Some(state) = sched.lwps.get_mut(&lid) else { return 0 };
+        let before = state.mask;
+        state.mask |= !(important() | UNBLOCKABLE);
+        before
+    });
+    let mut set = pk_sigset::default();
+    set.ss_bits[0] = mask as u32;
+    set.ss_bits[1] = (mask >> 32) as u32;
+    // SAFETY: the core passes a place for the mask.
+    unsafe { old.write(set) };
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_sig_restore(old: *const pk_sigset) {
+    // SAFETY: the core passes what `pk_sig_block` stored.
+    let set = unsafe { old.read() };
+    let mask = u64::from(set.ss_bits[0]) | u64::from(set.ss_bits[1]) << 32;
+    let lid = current().lid;
+    with(|sched| {
+        if let Some(state) = sched.lwps.get_mut(&lid) {
+            state.mask = mask;
+        }
+    });
+}

@@ -1,0 +1,408 @@
+//! The putter device: an instance for each open, and the state machine of
+//! `putter(4)` between the server's `read(2)`, `write(2)` and `close(2)` and
+//! the file system behind it.
+//!
+//! As on NetBSD the device works inside the kernel lock, its fields are
+//! guarded by nothing else, and copying to or from the server may sleep and
+//! give the lock up. [`PutterFile::set_copyout`] and
+//! [`PutterFile::set_copyin`] let a test do that, or fail it.
+
+use super::{
+    big::KernelLock,
+    fatal::kassert,
+    lwp::{self, Limits},
+    registry::{lock, raw, Registry},
+    sync::{Class, KMutex},
+};
+use puffs_rs::{
+    abi::PutterHdr,
+    entry,
+    kern::{sys::putter_instance, Errno, Result},
+};
+use std::{
+    ffi::c_void,
+    ptr,
+    sync::{Arc, LazyLock, Mutex},
+};
+use zerocopy::FromBytes;
+
+/// Nothing is attached yet.
+const EMBRYO: usize = usize::MAX;
+/// The file system is gone.
+const DEAD: usize = usize::MAX - 1;
+
+const ENOENT: i32 = 2;
+const ERESTART: i32 = -3;
+
+/// How much a frame may be longer than the longest message: more is refused
+/// without being looked at, so that a server cannot make the kernel allocate
+/// what it likes.
+pub const FRAME_MAX: usize = 2 * puffs_rs::abi::consts::MSG_MAXSIZE;
+
+/// What is called with the bytes to copy, before they are; an errno fails the
+/// copy.
+pub type CopyHook = Arc<dyn Fn(&[u8]) -> i32 + Send + Sync>;
+
+struct Instance {
+    handle: usize,
+    pid: i32,
+    state: Mutex<State>,
+}
+
+struct State {
+    private: usize,
+    current: Option<Current>,
+    nonblock: bool,
+    copyout: Option<CopyHook>,
+    copyin: Option<CopyHook>,
+}
+
+/// A request that is being read.
+#[derive(Clone, Copy)]
+struct Current {
+    data: *mut u8,
+    left: usize,
+    opaque: *mut c_void,
+}
+
+// SAFETY: the request's memory stays until it is released, whichever thread
+// reads it.
+unsafe impl Send for Current {}
+
+static INSTANCES: Registry<Instance> = Registry::new("putter instance");
+
+/// The instances that a mount can still find.
+static LISTED: Mutex<Vec<Arc<Instance>>> = Mutex::new(Vec::new());
+
+/// `pi_mtx`.
+static PI_MTX: LazyLock<Arc<KMutex>> = LazyLock::new(|| KMutex::new(Class::Putter));
+
+pub(crate) fn count() -> usize {
+    INSTANCES.count()
+}
+
+/// How many mutexes the device keeps for itself.
+pub(crate) fn own_mutexes() -> usize {
+    LazyLock::force(&PI_MTX);
+    1
+}
+
+/// An open descriptor of `/dev/putter`. Dropping it is `close(2)`.
+pub struct PutterFile {
+    instance: Arc<Instance>,
+}
+
+impl Instance {
+    fn private(&self) -> usize {
+        lock(&self.state).private
+    }
+
+    fn attached(&self) -> Result<*mut c_void> {
+        match self.private() {
+            EMBRYO | DEAD => Err(Errno::ENOENT),
+            private => Ok(ptr::with_exposed_provenance_mut(private)),
+        }
+    }
+
+    fn unlist(&self) {
+        lock(&LISTED).retain(|listed| listed.handle != self.handle);
+    }
+}
+
+fn copy(hook: Option<CopyHook>, bytes: &[u8]) -> i32 {
+    hook.map_or(0, |hook| hook(bytes))
+}
+
+impl PutterFile {
+    /// Opens the device for the process of the calling thread.
+    pub fn open() -> PutterFile {
+        let pid = lwp::current().pid();
+        let instance = INSTANCES.add(|handle| Instance {
+            handle,
+            pid,
+            state: Mutex::new(State {
+                private: EMBRYO,
+                current: None,
+                nonblock: false,
+                copyout: None,
+                copyin: None,
+            }),
+        });
+        PI_MTX.with(|| lock(&LISTED).push(instance.clone()));
+        PutterFile { instance }
+    }
+
+    /// Sets or clears `O_NONBLOCK`.
+    pub fn set_nonblock(&self, nonblock: bool) {
+        lock(&self.instance.state).nonblock = nonblock;
+    }
+
+    /// Has `hook` called whenever bytes are copied to the server.
+    pub fn set_copyout(&self, hook: Option<CopyHook>) {
+        lock(&self.instance.state).copyout = hook;
+    }
+
+    /// Has `hook` called whenever bytes are copied from the server.
+    pub fn set_copyin(&self, hook: Option<CopyHook>) {
+        lock(&self.instance.state).copyin = hook;
+    }
+
+    /// One `read(2)`: a frame, or as much of it as there is room for.
+    ///
+    /// # Errors
+    /// ENOENT without a mount; ENXIO when that is going away; EWOULDBLOCK;
+    /// EINTR, ERESTART; what a copy hook says.
+    pub fn read(&self, buf: &mut [u8]) -> Result<usize> {
+        loop {
+            let done = self.read_once(buf);
+            lwp::user_return();
+            if done != Err(Errno::ERESTART) {
+                return done;
+            }
+        }
+    }
+
+    fn read_once(&self, buf: &mut [u8]) -> Result<usize> {
+        let _kernel = KernelLock::enter();
+        let instance = &self.instance;
+        let transport = instance.attached()?;
+        let (waiting, nonblock) = {
+            let state = lock(&instance.state);
+            (state.current.is_some(), state.nonblock)
+        };
+        if !waiting {
+            let (mut data, mut left, mut opaque) = (ptr::null_mut(), 0, ptr::null_mut());
+            // SAFETY: attached, looked up inside the kernel lock; places for
+            // the results.
+            Errno::check(unsafe {
+                entry::puffs_msgif_getout(
+                    transport,
+                    buf.len(),
+                    i32::from(nonblock),
+                    &mut data,
+                    &mut left,
+                    &mut opaque,
+                )
+            })?;
+            // Where several threads read, the last one wins, as in C.
+            lock(&instance.state).current = Some(Current { data, left, opaque });
+        }
+
+        let (current, hook) = {
+            let state = lock(&instance.state);
+            (state.current, state.copyout.clone())
+        };
+        let Some(mut current) = current else { return Ok(0) };
+        let len = current.left.min(buf.len());
+        // SAFETY: the request is lent to the device until it is released, and
+        // `left` bytes of it are.
+        let bytes = unsafe { std::slice::from_raw_parts(current.data, len) };
+        let error = copy(hook, bytes);
+        let moved = if error == 0 { len } else { 0 };
+        buf[..moved].copy_from_slice(&bytes[..moved]);
+
+        // Another thread may have read meanwhile.
+        let mut state = lock(&instance.state);
+        if let Some(now) = state.current {
+            current = now;
+        }
+        kassert!(current.left >= moved, "putter: more was read than there is");
+        current.left -= moved;
+        // SAFETY: within the request, or just behind it.
+        current.data = unsafe { current.data.add(moved) };
+        state.current = Some(current);
+        let private = state.private;
+        drop(state);
+        if current.left == 0 {
+            // SAFETY: what getout stored, given back once.
+            unsafe {
+                entry::puffs_msgif_releaseout(
+                    ptr::with_exposed_provenance_mut(private),
+                    current.opaque,
+                    error,
+                )
+            };
+            lock(&instance.state).current = None;
+        }
+        Errno::check(error).map(|()| moved)
+    }
+
+    /// One `write(2)`: one frame, as long as its header says. What follows it
+    /// is not looked at.
+    ///
+    /// # Errors
+    /// ENOENT without a mount; EINVAL if the header is not whole or the frame
+    /// not as long as it says; what a copy hook says.
+    pub fn write(&self, bytes: &[u8]) -> Result<usize> {
+        let done = self.write_once(bytes);
+        lwp::user_return();
+        done
+    }
+
+    fn write_once(&self, bytes: &[u8]) -> Result<usize> {
+        let _kernel = KernelLock::enter();
+        let instance = &self.instance;
+        instance.attached()?;
+        let hook = lock(&instance.state).copyin.clone();
+        let (header, _) = PutterHdr::read_from_prefix(bytes).map_err(|_| Errno::EINVAL)?;
+        let len = usize::try_from(header.framelen).unwrap_or(usize::MAX);
+        if len < size_of::<PutterHdr>() || len > bytes.len() || len > FRAME_MAX {
+            return Err(Errno::EINVAL);
+        }
+        // Kernel memory, aligned as `kmem_alloc(9)` has it and no longer than
+        // the frame, so that who reads behind it is found out.
+        let mut frame = Frame::new(&bytes[..len]);
+        Errno::check(copy(hook, &bytes[..len]))?;
+        // The device reads its pointer again after the copy.
+        let private = ptr::with_exposed_provenance_mut(instance.private());
+        // SAFETY: the pointer of the instance, read inside the kernel lock and
+        // without a sleep since; a frame as long as it says.
+        unsafe { entry::puffs_msgif_dispatch(private, frame.as_mut_ptr().cast()) };
+        Ok(len)
+    }
+
+    /// `poll(2)` for reading: is there something, waiting if `wait` for at
+    /// most so many ticks?
+    ///
+    /// # Errors
+    /// ENOENT without a mount.
+    pub fn poll(&self, wait: Option<i32>) -> Result<bool> {
+        let deadline = wait.map(|ticks| super::clock::now_ticks() + i64::from(ticks));
+        loop {
+            let _kernel = KernelLock::enter();
+            let transport = self.instance.attached()?;
+            // SAFETY: attached, looked up inside the kernel lock.
+            if unsafe { entry::puffs_msgif_waitcount(transport) } != 0 {
+                return Ok(true);
+            }
+            let left = deadline.map_or(0, |deadline| deadline - super::clock::now_ticks());
+            if left <= 0 {
+                return Ok(false);
+            }
+            // A notification in between comes at the latest with the next
+            // tick, when the device is asked again.
+            let limits = Limits {
+                interruptible: true,
+                ticks: Some(1),
+            };
+            lwp::sleep(self.instance.handle, "poll", limits, || {});
+        }
+    }
+
+    /// The bytes of the current request that were not read yet.
+    pub fn unread(&self) -> usize {
+        lock(&self.instance.state).current.map_or(0, |current| current.left)
+    }
+
+    fn close(&self) {
+        let instance = &self.instance;
+        {
+            let _kernel = KernelLock::enter();
+            loop {
+                let private = PI_MTX.with(|| {
+                    let private = instance.private();
+                    if private == EMBRYO {
+                        instance.unlist();
+                    }
+                    private
+                });
+                if private == EMBRYO || private == DEAD {
+                    break;
+                }
+                let current = lock(&instance.state).current.take();
+                if let Some(current) = current {
+                    // SAFETY: what getout stored, given back once.
+                    unsafe {
+                        entry::puffs_msgif_releaseout(
+                            ptr::with_exposed_provenance_mut(private),
+                            current.opaque,
+                            Errno::ENXIO.get(),
+                        )
+                    };
+                }
+                // The device reads its pointer again.
+                let private = ptr::with_exposed_provenance_mut(instance.private());
+                // SAFETY: the pointer of the instance, inside the kernel lock
+                // and without a sleep since.
+                if unsafe { entry::puffs_msgif_close(private) } != ERESTART {
+                    break;
+                }
+            }
+        }
+        INSTANCES.remove(instance.handle);
+    }
+}
+
+impl Drop for PutterFile {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A frame in kernel memory.
+struct Frame {
+    start: *mut c_void,
+    len: usize,
+}
+
+impl Frame {
+    fn new(bytes: &[u8]) -> Frame {
+        // SAFETY: a frame has at least a header.
+        let start = unsafe { super::mem::pk_alloc(bytes.len(), true) };
+        // SAFETY: fresh memory of that size.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), start.cast(), bytes.len()) };
+        Frame {
+            start,
+            len: bytes.len(),
+        }
+    }
+
+    fn as_mut_ptr(&mut self) -> *mut c_void {
+        self.start
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this size, and the core is done with it.
+        unsafe { super::mem::pk_free(self.start, self.len) };
+    }
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_putter_attach(
+    pid: i32,
+    _fd: i32,
+    transport: *mut c_void,
+) -> *mut putter_instance {
+    PI_MTX.with(|| {
+        let listed = lock(&LISTED);
+        let embryo = listed.iter().find(|pi| pi.pid == pid && pi.private() == EMBRYO);
+        match embryo {
+            Some(instance) => {
+                lock(&instance.state).private = transport.expose_provenance();
+                raw(instance.handle)
+            }
+            None => ptr::null_mut(),
+        }
+    })
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_putter_detach(pi: *mut putter_instance) {
+    let instance = INSTANCES.get(pi);
+    kassert!(super::big::held(), "putter detached without the kernel lock");
+    PI_MTX.with(|| {
+        instance.unlist();
+        lock(&instance.state).private = DEAD;
+    });
+    lwp::wakeup_all(instance.handle);
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_putter_notify(pi: *mut putter_instance) {
+    // The core must not use an instance that was detached and closed.
+    lwp::wakeup_all(INSTANCES.get(pi).handle);
+}
+
+const _: () = assert!(ENOENT == Errno::ENOENT.get() && ERESTART == Errno::ERESTART.get());

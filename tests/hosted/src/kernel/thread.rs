@@ -1,0 +1,101 @@
+//! Kernel threads.
+
+use super::{lwp, registry::lock, sync};
+use std::{
+    cell::Cell,
+    ffi::{c_char, c_void, CStr},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        Mutex,
+    },
+    thread::JoinHandle,
+};
+
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+static THREADS: Mutex<Vec<JoinHandle<()>>> = Mutex::new(Vec::new());
+static REFUSE: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static EXITED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// How many kernel threads have not ended.
+pub(crate) fn count() -> usize {
+    RUNNING.load(Ordering::Acquire)
+}
+
+/// Lets the creation of the next threads fail.
+pub(crate) fn fail_next(count: usize) {
+    REFUSE.store(count, Ordering::Relaxed);
+}
+
+/// Waits for the threads that ended.
+pub(crate) fn join_all() {
+    let threads = std::mem::take(&mut *lock(&THREADS));
+    for thread in threads {
+        // A panic in it was reported by itself.
+        let _ = thread.join();
+    }
+}
+
+struct Work {
+    run: unsafe extern "C" fn(*mut c_void),
+    arg: *mut c_void,
+}
+
+// SAFETY: who starts a thread passes what that thread may have.
+unsafe impl Send for Work {}
+
+impl Work {
+    fn run(self) {
+        // SAFETY: the core says that the function takes the argument.
+        unsafe { (self.run)(self.arg) };
+    }
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_thread_create(
+    run: Option<unsafe extern "C" fn(*mut c_void)>,
+    arg: *mut c_void,
+    name: *const c_char,
+) -> i32 {
+    sync::assert_sleepable("pk_thread_create");
+    let Some(run) = run else { return 22 };
+    let less = |left: usize| left.checked_sub(1);
+    if REFUSE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
+        // EAGAIN
+        return 35;
+    }
+    // SAFETY: the core passes a C string.
+    let name = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
+    let lwp = lwp::Lwp::new(0, &name);
+    let work = Work { run, arg };
+    RUNNING.fetch_add(1, Ordering::AcqRel);
+    let spawned = std::thread::Builder::new().name(name).spawn(move || {
+        {
+            let _bound = lwp::Bound::new(lwp);
+            work.run();
+            super::fatal::kassert!(EXITED.get(), "a kernel thread returned without exit");
+        }
+        RUNNING.fetch_sub(1, Ordering::AcqRel);
+    });
+    match spawned {
+        Ok(thread) => {
+            lock(&THREADS).push(thread);
+            0
+        }
+        Err(_) => {
+            RUNNING.fetch_sub(1, Ordering::AcqRel);
+            35
+        }
+    }
+}
+
+/// A std thread can only end by returning, which the core's threads do right
+/// after this call.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_thread_exit() {
+    sync::assert_none_held("exit of a kernel thread");
+    super::big::assert_unlocked("exit of a kernel thread");
+    EXITED.set(true);
+}
