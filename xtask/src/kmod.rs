@@ -4,7 +4,8 @@
 //!
 //! 1. the Rust library, compiled for the kernel of the port,
 //! 2. the shim, compiled against the headers of that kernel's source tree,
-//! 3. `puffs_vnops.o` and `puffs_compat.o` of the user's own NetBSD build.
+//! 3. `puffs_vnops.o` and, before NetBSD 10, `puffs_compat.o` of the user's own
+//!    NetBSD build.
 //!
 //! GNU ld merges them by `etc/kmod.ld`. Then every global symbol becomes a
 //! local one, as the kernel rejects a module that defines a global symbol of
@@ -34,7 +35,7 @@ pub struct Kmod {
     /// The kernel's source tree (its directory sys, or the one above), for its headers
     #[arg(long, value_name = "DIR")]
     headers: PathBuf,
-    /// Where that kernel's build left puffs_vnops.o and puffs_compat.o
+    /// Where that kernel's build left puffs_vnops.o and, before NetBSD 10, puffs_compat.o
     #[arg(long, value_name = "DIR")]
     stock_objs: PathBuf,
     /// The port
@@ -53,6 +54,10 @@ pub struct Kmod {
 
 /// The objects that are still stock C.
 const STOCK: [&str; 2] = ["puffs_vnops.o", "puffs_compat.o"];
+
+/// The release in which the second of them moved to a module of its own, behind
+/// hooks: NetBSD 10.
+const COMPAT_MOVED: u32 = 1_000_000_000;
 
 /// What objcopy takes away: nothing that the kernel would use.
 const BALLAST: [&str; 8] = [
@@ -73,9 +78,14 @@ impl Kmod {
         let arch = self.arch;
         let tree = KernelTree::open(&self.headers)?;
         let version = tree.version()?;
-        let stock = self.stock_objects()?;
+        let stock = self.stock_objects(if version < COMPAT_MOVED {
+            &STOCK
+        } else {
+            &STOCK[..1]
+        })?;
 
         let work = paths::target().join("kmod").join(arch.to_string());
+        let _lock = sh::lock(&work)?;
         let build = work.join("build");
         sh::fresh_dir(&build)?;
         sh::say(format!(
@@ -108,8 +118,8 @@ impl Kmod {
     }
 
     /// The stock objects, which have to be there and of this port.
-    fn stock_objects(&self) -> Result<Vec<PathBuf>> {
-        let paths: Vec<_> = STOCK
+    fn stock_objects(&self, names: &[&str]) -> Result<Vec<PathBuf>> {
+        let paths: Vec<_> = names
             .iter()
             .map(|name| self.stock_objs.join(name))
             .collect();
@@ -119,7 +129,7 @@ impl Kmod {
                 "there is no {}.\n--stock-objs wants the directory with the objects {} of a NetBSD build \
                  (of the module puffs, sys/modules/puffs, or of a kernel with puffs in it).",
                 path.display(),
-                STOCK.join(" and ")
+                names.join(" and ")
             );
             let found = Elf::parse(&sh::read(path)?)?.arch();
             ensure!(

@@ -72,7 +72,9 @@ impl Rump {
             .out
             .clone()
             .unwrap_or_else(|| paths::target().join("rump"));
-        let build = paths::target().join("rump-build");
+        let work = paths::target().join("rump-build");
+        let _lock = sh::lock(&work)?;
+        let build = work.join("build");
         sh::fresh_dir(&build)?;
         sh::say(format!(
             "building {LIBRARY} for rump kernels, version {}",

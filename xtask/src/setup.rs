@@ -79,19 +79,19 @@ pub fn kernel_rust() -> Result<KernelRust> {
 /// The directory of NetBSD's installed headers, in the layout of the zig
 /// project: `generic-netbsd`, `x86_64-netbsd-none` and so on under it.
 pub fn netbsd_headers() -> Result<PathBuf> {
-    let dir = paths::target().join(format!("ziglang-{ZIGLANG}"));
-    let include = dir.join("ziglang/lib/libc/include");
-    if include.join("generic-netbsd").is_dir() {
-        return Ok(include);
+    let work = paths::target().join("headers");
+    let _lock = sh::lock(&work)?;
+    let dir = work.join(format!("ziglang-{ZIGLANG}"));
+    if dir.is_dir() {
+        return Ok(dir);
     }
     let has_pip = || sh::works(sh::cmd("python3").args(["-m", "pip", "--version"]));
     need(&[("pip for Python 3", "python3-pip", has_pip)])?;
     sh::say(format!(
         "fetching NetBSD's headers (PyPI: ziglang {ZIGLANG}, 100 MB)"
     ));
-    // A download that is cut short must not look like a finished one.
-    let partial = dir.with_extension("partial");
-    sh::fresh_dir(&partial)?;
+    let wheel = work.join("wheel");
+    sh::fresh_dir(&wheel)?;
     sh::output(
         sh::cmd("python3")
             .args([
@@ -103,19 +103,20 @@ pub fn netbsd_headers() -> Result<PathBuf> {
                 "--root-user-action=ignore",
             ])
             .arg("--target")
-            .arg(&partial)
+            .arg(&wheel)
             .arg(format!("ziglang=={ZIGLANG}")),
     )?;
-    if dir.exists() {
-        std::fs::remove_dir_all(&dir)?;
-    }
-    std::fs::rename(&partial, &dir)?;
+    // The headers are a small part of it. They get their name when they are
+    // complete.
+    let include = wheel.join("ziglang/lib/libc/include");
     ensure!(
         include.join("generic-netbsd").is_dir(),
         "{} is not where ziglang {ZIGLANG} has its headers",
         include.display()
     );
-    Ok(include)
+    std::fs::rename(&include, &dir)?;
+    std::fs::remove_dir_all(&wheel)?;
+    Ok(dir)
 }
 
 /// Something to have: what it is, the Debian package that brings it, and

@@ -6,6 +6,7 @@
 use anyhow::{bail, ensure, Context, Result};
 use std::{
     ffi::OsStr,
+    fs::File,
     path::Path,
     process::{Command, Stdio},
     sync::{
@@ -141,6 +142,23 @@ pub fn fresh_dir(dir: &Path) -> Result<()> {
         std::fs::remove_dir_all(dir).with_context(|| format!("cannot clear {}", dir.display()))?;
     }
     mkdir(dir)
+}
+
+/// Takes a directory for this process: another driver that wants it too waits
+/// until the value that is returned is dropped.
+pub fn lock(dir: &Path) -> Result<File> {
+    mkdir(dir)?;
+    let path = dir.join(".lock");
+    let file = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    if file.try_lock().is_err() {
+        say(format!(
+            "waiting for another driver to leave {}",
+            dir.display()
+        ));
+        file.lock()
+            .with_context(|| format!("cannot lock {}", path.display()))?;
+    }
+    Ok(file)
 }
 
 /// Reads a file, with its name in the error.

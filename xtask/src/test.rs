@@ -194,12 +194,12 @@ fn compile_shim() -> Result<()> {
     ];
     setup::c_tools()?;
     let headers = setup::netbsd_headers()?;
+    let work = paths::target().join("shim-test");
+    let _lock = sh::lock(&work)?;
     for arch in [Arch::Amd64, Arch::I386] {
         for (version, flags) in RELEASES {
             sh::say(format!("compiling the shim for {arch}, version {version}"));
-            let dir = paths::target()
-                .join("shim-test")
-                .join(format!("{arch}-{version}"));
+            let dir = work.join(format!("{arch}-{version}"));
             sh::fresh_dir(&dir)?;
             rustlib::write_header(&dir)?;
             shim::compile(&dir, || {

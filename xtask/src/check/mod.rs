@@ -79,12 +79,16 @@ impl FromStr for Release {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let parts: Vec<u32> = text.split('.').map(str::parse).collect::<Result<_, _>>()?;
+        const FORM: &str = "a release looks like 8.99.5, or like 10.1";
+        let parts: Result<Vec<u32>, _> = text.split('.').map(str::parse).collect();
+        let parts = parts.context(FORM)?;
         // 8.99.5 is 8 99 05 00 00; 9.3 is 9 00 00 03 00.
         let version = match parts[..] {
-            [major, 99, patch] => major * 100_000_000 + 99_000_000 + patch * 100,
-            [major, minor] => major * 100_000_000 + minor * 100,
-            _ => bail!("a release looks like 8.99.5, or like 10.1"),
+            [major @ 0..=42, 99, patch @ 0..=9999] => {
+                major * 100_000_000 + 99_000_000 + patch * 100
+            }
+            [major @ 0..=42, minor @ 0..=9999] => major * 100_000_000 + minor * 100,
+            _ => bail!(FORM),
         };
         Ok(Self(version))
     }
