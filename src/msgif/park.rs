@@ -16,7 +16,7 @@ pub static PARKS: Pool<Park> = Pool::new();
 ///
 /// Whoever makes it has the only reference, fills it, and enqueues it. From
 /// then on it is shared with the mount and guarded by the mount's message
-/// lock, until it is [`State::Done`] and the references of the mount are
+/// lock, until it is done and the references of the mount are
 /// gone. A reference count frees it, so no path has to know who is last.
 pub struct Park {
     pub(super) core: Guarded<Core>,

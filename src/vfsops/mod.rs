@@ -392,13 +392,13 @@ impl Mount {
     }
 
     /// Sends a request.
-    pub(crate) fn send(&self, park: &mut Ref<Park>) {
+    pub fn send(&self, park: &mut Ref<Park>) {
         self.msgif.enqueue(self.pmp, self.config.compat, park);
     }
 
     /// Waits for the outcome of a request, and does what the server said of
     /// the nodes that it is about (C: `puffs_msg_wait2`).
-    pub(crate) fn receive(&self, park: &Ref<Park>, nodes: [Option<NodeRef>; 2]) -> Result<()> {
+    pub fn receive(&self, park: &Ref<Park>, nodes: [Option<NodeRef>; 2]) -> Result<()> {
         let outcome = self.msgif.wait(park);
         node::apply_setbacks(outcome.setbacks, nodes);
         Errno::check(outcome.rv)
