@@ -16,7 +16,8 @@
 //! `rsp`; an access further below `rbp` than their sum cannot be in the frame.
 //! What is given back is not subtracted, for a function has many exits, so
 //! that a red zone of a function that pushes arguments may go unseen. A
-//! function that computes its stack pointer (`alloca`) is not judged. Stack
+//! function that computes its stack pointer (`alloca`) is not judged, nor is an
+//! access with an index, whose offset may make up for a negative constant. Stack
 //! probes and the address arithmetic of `lea` are no accesses.
 //!
 //! While at it, the frame that takes the most of the kernel's small stack is
