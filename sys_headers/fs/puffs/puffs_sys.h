@@ -107,6 +107,10 @@ extern const struct vnodeopv_desc puffs_fifoop_opv_desc;
 extern const struct vnodeopv_desc puffs_msgop_opv_desc;
 extern struct pool puffs_pnpool;
 extern struct pool puffs_vapool;
+
+#ifdef PUFFSDEBUG
+extern int puffsdebug;
+#endif
 extern int puffs_sopreq_expire_timeout;
 
 /* Requests. */
