@@ -232,8 +232,9 @@ impl User {
                 cred: self.cred(),
             };
             let found = vnops::lookup(&at, &name);
-            at = at.unlock();
+            let dir = at.unlock();
             let found = found?;
+            drop(dir);
             let is_link = found.vtype() == Vtype::Lnk as u32;
             if is_link && (follow || !more.is_empty()) {
                 if depth >= 8 {

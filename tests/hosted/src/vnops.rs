@@ -1316,7 +1316,6 @@ pub(crate) fn poll(vnode: &VnodeRef, events: i32, wait: bool) -> Result<i32> {
 fn start_poll(vnode: &VnodeRef, node: &Node, events: i32) -> Result<i32> {
     const ALWAYS: i32 = (sys::PK_POLLERR | sys::PK_POLLHUP) as i32;
 
-    let pmp = pmp_of(vnode)?;
     let there = node.with_mtx(|| {
         node.with(|state| {
             let there = state.revents & (events | ALWAYS);
@@ -1327,6 +1326,7 @@ fn start_poll(vnode: &VnodeRef, node: &Node, events: i32) -> Result<i32> {
     if there != 0 {
         return Ok(there);
     }
+    let pmp = pmp_of(vnode)?;
     // SAFETY: referenced by its vnode, and inside its lock.
     node.with_mtx(|| unsafe { entry::puffs_referencenode(node.raw()) });
     let mut msg = Msg::<vn::Poll>::new(0, vnode.cookie());
@@ -1336,30 +1336,77 @@ fn start_poll(vnode: &VnodeRef, node: &Node, events: i32) -> Result<i32> {
     Ok(0)
 }
 
-/// Asks for an operation that only has a header and an answer: for tests of
-/// messages that no path of this kernel sends. `fill` writes the request,
-/// `read` reads the reply; with `faf` nobody waits.
-pub(crate) fn raw_request<T: Message, R>(
+/// Asks for any operation on a file, with `more` bytes behind the message, the
+/// last `delta` of which only the reply fills: for messages that no system call
+/// here sends, and for tests of replies. `fill` writes the request and `read`
+/// reads the reply.
+///
+/// # Errors
+/// What the core says.
+pub fn request<T: Message, R>(
     vnode: &VnodeRef,
     more: usize,
     delta: usize,
-    faf: bool,
-    fill: impl FnOnce(&mut T),
+    fill: impl FnOnce(&mut T, &mut [u8]),
     read: impl FnOnce(&T, &[u8]) -> R,
 ) -> Result<R> {
     let _kernel = KernelLock::enter();
     let pmp = pmp_of(vnode)?;
-    let mut msg = Msg::<T>::new(more, vnode.cookie());
-    fill(msg.body());
-    if delta != 0 {
-        msg.set_delta(delta);
-    }
-    if faf {
-        msg.set_faf();
-    }
+    let mut msg = message(vnode, more, delta, fill);
     msg.ask(&pmp, [vnode.node_raw(), NONE])?;
     let bytes = msg.bytes().to_vec();
     Ok(read(msg.body(), &bytes))
+}
+
+/// The same, fire and forget.
+///
+/// # Errors
+/// ENXIO if the vnode is dead.
+pub fn forget_request<T: Message>(
+    vnode: &VnodeRef,
+    fill: impl FnOnce(&mut T, &mut [u8]),
+) -> Result<()> {
+    let _kernel = KernelLock::enter();
+    let pmp = pmp_of(vnode)?;
+    let mut msg = message(vnode, 0, 0, fill);
+    msg.set_faf();
+    msg.enqueue(&pmp);
+    Ok(())
+}
+
+fn message<T: Message>(
+    vnode: &VnodeRef,
+    more: usize,
+    delta: usize,
+    fill: impl FnOnce(&mut T, &mut [u8]),
+) -> Msg<T> {
+    let mut msg = Msg::<T>::new(more, vnode.cookie());
+    let mut payload = vec![0; more];
+    fill(msg.body(), &mut payload);
+    let start = size_of::<T>();
+    msg.bytes()[start..].copy_from_slice(&payload);
+    if delta != 0 {
+        msg.set_delta(delta);
+    }
+    msg
+}
+
+/// Reads a page of a file in the background, into memory that holds what
+/// another file left there; returns the errno, how much was not moved, and
+/// the memory.
+pub fn read_buffer(vnode: &VnodeRef, offset: i64, len: usize) -> (i32, usize, Vec<u8>) {
+    let buf = BufHold::new(vec![STALE; len]);
+    strategy(vnode, &buf, Transfer::Read, offset, true);
+    let (error, resid) = buf.wait();
+    (error, resid, buf.bytes().to_vec())
+}
+
+/// Writes a buffer in the background; returns the errno and how much was not
+/// moved.
+pub fn write_buffer(vnode: &VnodeRef, offset: i64, data: &[u8]) -> (i32, usize) {
+    let buf = BufHold::new(data.to_vec());
+    strategy(vnode, &buf, Transfer::Write, offset, true);
+    buf.wait()
 }
 
 /// VFS_VPTOFH with so much room: the handle, or the errno and the room that it
@@ -1379,4 +1426,12 @@ pub(crate) fn vptofh(
         Ok(()) => Ok(handle.take(size)),
         Err(error) => Err((error, size)),
     }
+}
+
+/// `poll(2)` of one vnode: which of `events` are there, waiting if `wait`.
+///
+/// # Errors
+/// EINTR.
+pub fn poll_file(vnode: &VnodeRef, events: i32, wait: bool) -> Result<i32> {
+    poll(vnode, events, wait)
 }

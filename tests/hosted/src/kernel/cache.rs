@@ -50,11 +50,6 @@ pub(crate) fn purge_mount(mount: usize) {
     with(|names| names.retain(|(dir, _), _| !of_mount.contains(dir)));
 }
 
-/// How many names of a directory are cached.
-pub(crate) fn count_of(directory: usize) -> usize {
-    with(|names| names.keys().filter(|(dir, _)| *dir == directory).count())
-}
-
 /// How many names are cached.
 pub(crate) fn count() -> usize {
     with(|names| names.len())

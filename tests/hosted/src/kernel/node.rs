@@ -280,10 +280,6 @@ impl Node {
         raw(self.handle)
     }
 
-    pub(crate) fn handle(&self) -> usize {
-        self.handle
-    }
-
     pub(crate) fn cookie(&self) -> usize {
         self.cookie
     }
@@ -351,7 +347,7 @@ pub(crate) unsafe extern "C" fn pk_node_detach(vp: *mut sys::vnode) -> *mut puff
 pub(crate) unsafe extern "C" fn pk_node_destroy(pn: *mut puffs_node) {
     let node = NODES.remove(of(pn).handle);
     kassert!(lock(&node.state).refs == 0, "a node destroyed with references");
-    kassert!(lwp::sleepers(node.channel()) == 0, "a node destroyed with pollers");
+    lwp::wakeup_all(node.channel());
     node.mtx.destroy();
     node.sizemtx.destroy();
 }

@@ -33,8 +33,6 @@ pub(crate) enum Class {
     Size,
     /// `v_interlock`.
     Interlock,
-    /// `vcache_lock`.
-    Vcache,
     /// `vfs_suspend_lock`.
     Suspend,
     /// `mnt_updating`.
