@@ -102,6 +102,10 @@ fn get(mount: &Mount, file: FileInfo, existing: Existing) -> Result<VnodeRef> {
     if file.cookie == Cookie(0) && mount.config.root_cookie != Cookie(0) {
         return Err(mount.bad_node(Errno::EINVAL, "no cookie", file.cookie));
     }
+    // The root's vnode may not be there, so the cache does not tell its type.
+    if file.cookie == mount.config.root_cookie && file.vtype != mount.config.root_vtype {
+        return Err(mount.bad_node(Errno::EINVAL, "a file changed its type", file.cookie));
+    }
 
     let (vnode, node) = loop {
         let vnode = mount.mp.vnode(file.cookie.0)?;
