@@ -357,6 +357,17 @@ pk_curlwp_ids(int32_t *pidp, int32_t *lidp)
 }
 
 bool
+pk_process_exists(int32_t pid)
+{
+	bool exists;
+
+	PK_PROC_ENTER();
+	exists = proc_find(pid) != NULL;
+	PK_PROC_EXIT();
+	return exists;
+}
+
+bool
 pk_curlwp_is_pagedaemon(void)
 {
 

@@ -143,6 +143,7 @@ void	pk_nanotime(struct pk_timespec *);
 /* The calling lwp. */
 void	pk_curlwp_ids(int32_t *, int32_t *);	/* process and lwp id */
 bool	pk_curlwp_is_pagedaemon(void);
+bool	pk_process_exists(int32_t);
 
 /*
  * Signals of the calling lwp.  Only INT, TERM, KILL, HUP and QUIT may end a

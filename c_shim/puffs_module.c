@@ -127,6 +127,9 @@ puffs_modcmd(modcmd_t cmd, void *arg)
 	case MODULE_CMD_INIT:
 		return vfs_attach(&puffs_vfsops);
 	case MODULE_CMD_FINI:
+		/* A process may be in the midst of reading a request. */
+		if (!puffs_rs_may_unload())
+			return EBUSY;
 		return vfs_detach(&puffs_vfsops);
 	default:
 		return ENOTTY;

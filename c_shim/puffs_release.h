@@ -25,6 +25,8 @@
 #define	PK_GOP_PUTRANGE
 
 #define	PK_TICKS()		getticks()
+#define	PK_PROC_ENTER()		mutex_enter(&proc_lock)
+#define	PK_PROC_EXIT()		mutex_exit(&proc_lock)
 #define	PK_VMOBJ_ENTER(vp)	rw_enter((vp)->v_uobj.vmobjlock, RW_WRITER)
 
 #elif __NetBSD_Version__ == 899000500	/* 8.99.5 */
@@ -32,6 +34,8 @@
 #define	PK_WIRE_STATVFS		struct statvfs
 
 #define	PK_TICKS()		hardclock_ticks
+#define	PK_PROC_ENTER()		mutex_enter(proc_lock)
+#define	PK_PROC_EXIT()		mutex_exit(proc_lock)
 #define	PK_VMOBJ_ENTER(vp)	mutex_enter((vp)->v_uobj.vmobjlock)
 
 #else

@@ -19,7 +19,7 @@ use crate::{
         StatvfsOut, UserPath, Vnode, VnodeRef,
     },
     mount::Mount,
-    msgif::{MsgIf, Park},
+    msgif::{self, MsgIf, Park},
     node::{self, FileInfo},
     subr, vfsops,
 };
@@ -837,7 +837,14 @@ pub extern "C" fn puffs_vfsop_init() {
     vfsops::init();
 }
 
-/// See [`vfsops::done`].
+/// Is nothing left that the device may yet call for? See
+/// [`msgif::sweep_stranded`].
+#[no_mangle]
+pub extern "C" fn puffs_rs_may_unload() -> bool {
+    msgif::sweep_stranded()
+}
+
+/// See [`vfsops::done`]. A rump kernel does not ask before.
 #[no_mangle]
 pub extern "C" fn puffs_vfsop_done() {
     vfsops::done();

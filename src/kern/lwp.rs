@@ -10,6 +10,12 @@ pub fn caller_ids() -> (i32, i32) {
     (pid, lid)
 }
 
+/// Is there a process with this id?
+pub fn process_exists(pid: i32) -> bool {
+    // SAFETY: takes any number.
+    unsafe { sys::pk_process_exists(pid) }
+}
+
 /// Is the caller the pagedaemon, which must not wait for memory?
 pub fn is_pagedaemon() -> bool {
     // SAFETY: looks at the calling lwp only.

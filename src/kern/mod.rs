@@ -36,7 +36,7 @@ pub use fid::Fid;
 pub use guarded::Guarded;
 pub use io::{Buf, Completion, CompletionFn};
 pub use log::{console, debug, debug_level, panic};
-pub use lwp::{caller_ids, important_signal_pending, is_pagedaemon, SignalMask};
+pub use lwp::{caller_ids, important_signal_pending, is_pagedaemon, process_exists, SignalMask};
 pub use mem::{page_size, KBytes, Sleep};
 pub use node::NodeRef;
 pub use pmp::{PmpRef, SopGate};
@@ -52,6 +52,12 @@ pub use vfs::{
 pub fn ticks() -> i32 {
     // SAFETY: reads a counter.
     unsafe { sys::pk_ticks() }
+}
+
+/// Ticks a second.
+pub fn hz() -> i32 {
+    // SAFETY: reads a constant of the kernel.
+    unsafe { sys::pk_hz() }
 }
 
 /// The time of day.

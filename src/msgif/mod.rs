@@ -30,8 +30,11 @@ mod dispatch;
 mod park;
 mod reply;
 mod sop;
+mod stranded;
 
 pub use park::{Outcome, Park, PARKS};
+pub use stranded::sweep as sweep_stranded;
+
 pub use sop::{SopQueue, SOP_REQUESTS};
 
 use crate::{
@@ -333,7 +336,7 @@ impl MsgIf {
         let park = found?;
 
         self.queued.store(queues.touser.len(), Ordering::Release);
-        park.lent_by.put(mount.clone());
+        park.lend(mount.clone());
         let linked = queues.sending.push_back(park.clone());
         debug_assert!(linked.is_ok());
         trace(&mut queues, "handed out", &park);
@@ -395,6 +398,12 @@ impl MsgIf {
             return;
         };
         let mut failed = None;
+        if core.state == State::Done {
+            // Its mount was taken down meanwhile.
+            drop(queues);
+            stranded::remove(&park);
+            return;
+        }
         if core.state == State::Sending {
             let forgotten = matches!(core.waiter, Waiter::Nobody);
             match error {
@@ -432,6 +441,19 @@ impl MsgIf {
         self.queued.load(Ordering::Acquire)
     }
 
+    /// Lets no new request in, and gives a reader that has a part of one the
+    /// time to fetch the rest.
+    pub fn quiesce(&self) {
+        let mut queues = self.queues.lock();
+        queues.status = Status::Dying;
+        self.readers.broadcast();
+        let patience = kern::hz() / 2;
+        let start = kern::ticks();
+        while !queues.sending.is_empty() && kern::ticks().wrapping_sub(start) < patience {
+            self.changes.wait_ticks(&mut queues, patience / 8 + 1);
+        }
+    }
+
     /// Ends every request with ENXIO and lets no new one in (C:
     /// `puffs_userdead`). Safe to call at any time and more than once.
     pub fn userdead(&self, pmp: PmpRef) {
@@ -441,10 +463,10 @@ impl MsgIf {
         loop {
             // A park that a reader has is failed as well: its caller goes on,
             // and the reader's reference keeps the buffer.
-            let next = queues
-                .touser
-                .pop_front()
-                .or_else(|| queues.sending.pop_front())
+            let lent = queues.sending.pop_front();
+            let stranded = lent.is_some();
+            let next = lent
+                .or_else(|| queues.touser.pop_front())
                 .or_else(|| queues.pending.take_any(&mut bucket));
             let Some(park) = next else { break };
             let completion = park
@@ -457,7 +479,11 @@ impl MsgIf {
             if let Some(completion) = completion {
                 run_failed(pmp, completion, Errno::ENXIO);
             }
-            drop(park);
+            if stranded {
+                stranded::add(park);
+            } else {
+                drop(park);
+            }
             queues = self.queues.lock();
         }
         self.queued.store(0, Ordering::Release);

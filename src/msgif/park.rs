@@ -2,10 +2,13 @@
 
 use crate::{
     abi::{self, Cookie, Req},
-    kern::{ArcCell, Completion, Errno, Guarded, KBytes, Pool, Ref, Result, Sleep},
+    kern::{self, Arc, ArcCell, Completion, Errno, Guarded, KBytes, Pool, Ref, Result, Sleep},
     mount::Mount,
 };
-use core::fmt;
+use core::{
+    fmt,
+    sync::atomic::{AtomicI32, Ordering},
+};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The pool of parks; `vmstat -m` shows it under the name that C gave it.
@@ -23,6 +26,8 @@ pub struct Park {
     /// The mount, while the device has the buffer: the instance may be
     /// detached before the device gives it back.
     pub(super) lent_by: ArcCell<Mount>,
+    /// The process that the device read it for.
+    reader: AtomicI32,
 }
 
 /// Where a park is. It is in exactly one place, and every change of place is
@@ -179,8 +184,27 @@ impl Park {
         let core = Guarded::new(core);
         let lent_by = ArcCell::new();
         PARKS
-            .get(Park { core, lent_by }, sleep)
+            .get(
+                Park {
+                    core,
+                    lent_by,
+                    reader: AtomicI32::new(0),
+                },
+                sleep,
+            )
             .ok_or(Errno::ENOMEM)
+    }
+
+    /// Notes that the device has the buffer, to copy it to the caller.
+    pub(super) fn lend(&self, mount: Arc<Mount>) {
+        let (pid, _) = kern::caller_ids();
+        self.reader.store(pid, Ordering::Relaxed);
+        self.lent_by.put(mount);
+    }
+
+    /// The process that the device last read it for.
+    pub(super) fn reader(&self) -> i32 {
+        self.reader.load(Ordering::Relaxed)
     }
 
     /// The message, to fill or to read; its address stays the same.

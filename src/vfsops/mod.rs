@@ -99,6 +99,7 @@ fn ask_to_unmount(mount: &Mount, flags: i32) -> Result<()> {
 
 /// Takes a mount down that has no vnodes any more.
 fn take_down(mount: &Mount) {
+    mount.msgif.quiesce();
     // Sends everybody off who waits for the server, and lets nobody in.
     mount.msgif.userdead(mount.pmp);
     mount.msgif.drain();

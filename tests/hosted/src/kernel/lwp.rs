@@ -10,7 +10,7 @@ use super::{big, chaos, clock, fatal::fatal, registry::lock, sync};
 use puffs_rs::kern::sys::pk_sigset;
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     fmt::Write as _,
     sync::{
         atomic::{AtomicI32, Ordering},
@@ -109,8 +109,33 @@ thread_local! {
     static CURRENT: RefCell<Option<Arc<Lwp>>> = const { RefCell::new(None) };
 }
 
+/// The processes that exist whether or not a thread of theirs runs.
+static PROCESSES: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// A process, until this is dropped.
+pub(crate) struct Process(i32);
+
+impl Process {
+    /// A new one.
+    pub(crate) fn new() -> Process {
+        let pid = new_pid();
+        lock(&PROCESSES).insert(pid);
+        Process(pid)
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.0
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        lock(&PROCESSES).remove(&self.0);
+    }
+}
+
 /// A process id that nobody had before.
-pub(crate) fn new_pid() -> i32 {
+fn new_pid() -> i32 {
     static NEXT: AtomicI32 = AtomicI32::new(100);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
@@ -435,6 +460,12 @@ pub(crate) unsafe extern "C" fn pk_curlwp_ids(pid: *mut i32, lid: *mut i32) {
     unsafe { pid.write(me.pid) };
     // SAFETY: the core passes places for the ids.
     unsafe { lid.write(me.lid) };
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_process_exists(pid: i32) -> bool {
+    let named = lock(&PROCESSES).contains(&pid);
+    named || with(|sched| sched.lwps.values().any(|state| state.lwp.pid == pid))
 }
 
 #[no_mangle]
