@@ -3,7 +3,7 @@
 use crate::{
     kernel::{
         component::CredHold,
-        lwp::{self, Bound, Lwp},
+        lwp::{self, Bound, Lwp, Process},
         vfs::{self, Mount},
         vnode::VnodeRef,
     },
@@ -29,10 +29,10 @@ fn errno(number: i32) -> Errno {
     vfs::errno::other(number)
 }
 
-/// A process. Clones are the same process.
+/// A process, which exists until the last clone is dropped.
 #[derive(Clone)]
 pub struct User {
-    pid: i32,
+    process: Arc<Process>,
     name: String,
     cred: Arc<CredHold>,
 }
@@ -140,7 +140,7 @@ impl User {
     /// A new process.
     pub fn new(name: &str) -> User {
         User {
-            pid: lwp::new_pid(),
+            process: Arc::new(Process::new()),
             name: name.to_owned(),
             cred: Arc::new(CredHold::new(1000, 100, &[100, 200])),
         }
@@ -148,7 +148,7 @@ impl User {
 
     /// Its id.
     pub fn pid(&self) -> i32 {
-        self.pid
+        self.process.pid()
     }
 
     /// Starts a thread of it.
@@ -160,7 +160,7 @@ impl User {
         name: &str,
         work: impl FnOnce(&User) -> T + Send + 'static,
     ) -> Task<T> {
-        let lwp = Lwp::new(self.pid, &format!("{}/{name}", self.name));
+        let lwp = Lwp::new(self.pid(), &format!("{}/{name}", self.name));
         let (user, mine) = (self.clone(), lwp.clone());
         let name = format!("{}/{name}", self.name);
         let spawned = std::thread::Builder::new().name(name).spawn(move || {
@@ -175,10 +175,10 @@ impl User {
 
     /// Runs `f` as a thread of this process.
     pub fn run<T>(&self, f: impl FnOnce(&User) -> T) -> T {
-        if lwp::current().pid() == self.pid {
+        if lwp::current().pid() == self.pid() {
             return f(self);
         }
-        let _bound = Bound::new(Lwp::new(self.pid, &self.name));
+        let _bound = Bound::new(Lwp::new(self.pid(), &self.name));
         f(self)
     }
 

@@ -63,8 +63,17 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// wants one waits.
 pub struct Kernel {
     unloaded: bool,
+    /// What the module keeps for as long as it is loaded.
+    module: Module,
     _watchdog: Watchdog,
     _only: MutexGuard<'static, ()>,
+}
+
+/// Memory and mutexes that belong to the loaded module.
+#[derive(Clone, Copy)]
+struct Module {
+    kmem: Count,
+    mutexes: usize,
 }
 
 static ONLY: Mutex<()> = Mutex::new(());
@@ -96,8 +105,13 @@ impl Kernel {
         putter::own_mutexes();
         vnode::start_drain();
         entry::puffs_vfsop_init();
+        let module = Module {
+            kmem: mem::kmem_count(),
+            mutexes: sync::mutex_count(),
+        };
         Kernel {
             unloaded: false,
+            module,
             _watchdog: watchdog,
             _only: only,
         }
@@ -173,11 +187,13 @@ impl Kernel {
             }
         };
         let kmem = mem::kmem_count();
-        add("kmem", kmem.objects, kmem.bytes);
+        let module = self.module;
+        let bytes = kmem.bytes.saturating_sub(module.kmem.bytes);
+        add("kmem", kmem.objects.saturating_sub(module.kmem.objects), bytes);
         for (name, count) in mem::pool_counts() {
             add(&name, count.objects, count.bytes);
         }
-        add("mutex", sync::mutex_count() - vfs::own_mutexes() - putter::own_mutexes(), 0);
+        add("mutex", sync::mutex_count().saturating_sub(module.mutexes), 0);
         add("condvar", sync::cv_count().saturating_sub(mem::pool_cached()), 0);
         add("mount", vfs::count(), 0);
         add("puffs_mount", node::pmp_count(), 0);
@@ -188,6 +204,18 @@ impl Kernel {
         add("buf", buf::count(), 0);
         add("kernel thread", thread::count(), 0);
         out
+    }
+
+    /// Waits until nothing of one kind is outstanding.
+    ///
+    /// # Panics
+    /// If something is left after a while.
+    pub fn assert_clean_of(&self, kind: &str) {
+        let start = Instant::now();
+        while self.outstanding().contains_key(kind) {
+            assert!(start.elapsed() < Duration::from_secs(5), "{kind}: leaked");
+            std::thread::sleep(Duration::from_micros(200));
+        }
     }
 
     /// Waits until nothing is outstanding: threads that are about to end need
@@ -222,9 +250,13 @@ impl Kernel {
         self.unloaded = true;
         thread::join_all();
         vnode::stop_drain();
+        assert!(entry::puffs_rs_may_unload(), "the device has requests of the module");
         // Panics if a pool has objects out.
         entry::puffs_vfsop_done();
+        assert_eq!(mem::kmem_count(), Count::default(), "the module leaked memory");
         assert_eq!(sync::cv_count(), 0, "condition variables of pools leaked");
+        let own = vfs::own_mutexes() + putter::own_mutexes();
+        assert_eq!(sync::mutex_count(), own, "the module leaked a mutex");
     }
 }
 

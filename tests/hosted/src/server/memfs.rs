@@ -503,8 +503,6 @@ impl MemFs {
     }
 
     fn read(&mut self, request: &Frame, cookie: Cookie) -> Outcome {
-        let asked = request.get::<vn::Getattr>();
-        let _ = asked.req;
         let (offset, resid) = range(request)?;
         let Kind::File(data) = &self.inode(cookie)?.kind else { return Err(EISDIR) };
         let start = offset.min(data.len());

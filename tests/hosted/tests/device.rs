@@ -1,0 +1,397 @@
+//! The device between the server and the mount: partial reads, non-blocking
+//! reads, poll, several readers, and what happens when the mount goes while
+//! one of them is inside.
+
+use puffs_hosted::{
+    bench::{attributes, header_frame, until, Bench, MNT, READS, WAITS},
+    kernel::{pause_until, Kernel, PutterFile, HZ},
+    server::{mount_args, Client, Frame},
+    user::{Task, User},
+    vnops,
+};
+use puffs_rs::{
+    abi::{vn, Cookie, Vtype},
+    kern::{Errno, Result},
+};
+use std::{
+    collections::HashSet,
+    sync::{
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc,
+    },
+};
+
+fn getattr(bench: &Bench) -> Task<Result<u64>> {
+    bench.call(|user| user.stat(MNT).map(|va| va.size))
+}
+
+#[test]
+fn a_descriptor_without_a_mount_has_nothing() {
+    let kernel = Kernel::boot();
+    let server = User::new("server");
+    server.run(|_| {
+        let file = PutterFile::open();
+        assert_eq!(file.read(&mut [0; 100]), Err(Errno::ENOENT));
+        assert_eq!(file.write(&[0; 100]), Err(Errno::ENOENT));
+        assert_eq!(file.poll(None), Err(Errno::ENOENT));
+    });
+    drop(server);
+    kernel.shutdown();
+}
+
+#[test]
+fn a_descriptor_whose_mount_is_gone_has_nothing() {
+    let bench = Bench::new();
+    let client = bench.client();
+    assert_eq!(bench.mount.is_gone(), false);
+    // A server that is mute: the unmount has to go by force, and is asked.
+    let unmount = bench.user.spawn("umount", {
+        let mount = bench.mount.clone();
+        move |_| puffs_hosted::kernel::unmount_mount(&mount, puffs_hosted::kernel::MNT_FORCE)
+    });
+    let request = bench.frame();
+    bench.send(&request.reply_header());
+    assert_eq!(unmount.join(), Ok(()));
+    bench.server.run(|_| {
+        assert_eq!(client.read().map(drop), Err(Errno::ENOENT));
+        assert_eq!(client.write(&header_frame(0, 0, 0)), Err(Errno::ENOENT));
+        assert_eq!(client.file().poll(None), Err(Errno::ENOENT));
+        drop(client);
+    });
+    bench.finish();
+}
+
+#[test]
+fn a_non_blocking_read_does_not_wait() {
+    let bench = Bench::new();
+    let client = bench.client();
+    client.file().set_nonblock(true);
+    assert_eq!(bench.server.run(|_| client.read().map(drop)), Err(Errno::EWOULDBLOCK));
+    let call = getattr(&bench).until_asleep(WAITS);
+    let request = bench.server.run(|_| client.read()).unwrap();
+    assert_eq!(bench.server.run(|_| client.read().map(drop)), Err(Errno::EWOULDBLOCK));
+    bench.send(&attributes(&request, Vtype::Dir, 1));
+    assert_eq!(call.join(), Ok(1));
+    drop(client);
+    bench.finish();
+}
+
+#[test]
+fn poll_sees_what_there_is_to_read() {
+    let bench = Bench::new();
+    let client = bench.client();
+    assert_eq!(bench.server.run(|_| client.file().poll(None)), Ok(false));
+    let poller = client.clone();
+    let poll = bench.server.spawn("poll", move |_| poller.file().poll(Some(100 * HZ as i32)));
+    let poll = poll.until_asleep("poll");
+    let call = getattr(&bench);
+    assert_eq!(poll.join(), Ok(true));
+    let request = bench.frame();
+    assert_eq!(bench.server.run(|_| client.file().poll(None)), Ok(false));
+    bench.send(&attributes(&request, Vtype::Dir, 1));
+    assert_eq!(call.join(), Ok(1));
+    drop(client);
+    bench.finish();
+}
+
+#[test]
+fn a_frame_can_be_read_in_pieces() {
+    let bench = Bench::new();
+    for piece in [1, 7, 8, 56, 100, 335, 336, 337] {
+        let call = getattr(&bench).until_asleep(WAITS);
+        let client = bench.client();
+        let mut bytes = Vec::new();
+        bench.server.run(|_| {
+            let mut room = vec![0; piece];
+            while bytes.len() < size_of::<vn::Getattr>() {
+                let len = client.file().read(&mut room).unwrap();
+                assert!(len != 0 && len <= piece);
+                bytes.extend_from_slice(&room[..len]);
+            }
+            assert_eq!(client.file().unread(), 0);
+        });
+        let request = Frame::from_bytes(&bytes);
+        assert!(request.is::<vn::Getattr>());
+        bench.send(&attributes(&request, Vtype::Dir, piece as u64));
+        assert_eq!(call.join(), Ok(piece as u64));
+    }
+    bench.finish();
+}
+
+#[test]
+fn a_reply_may_come_while_its_request_is_still_being_read() {
+    let bench = Bench::new();
+    let call = getattr(&bench).until_asleep(WAITS);
+    let client = bench.client();
+    let mut head = [0; 56];
+    bench.server.run(|_| client.file().read(&mut head)).unwrap();
+    let mut request = Frame::from_bytes(&head);
+    request.resize(size_of::<vn::Getattr>());
+    // It is not pending yet.
+    bench.send(&attributes(&request, Vtype::Dir, 1));
+    let mut rest = [0; 1000];
+    let len = bench.server.run(|_| client.file().read(&mut rest)).unwrap();
+    assert_eq!(len, size_of::<vn::Getattr>() - 56);
+    bench.complaint();
+    bench.send(&attributes(&request, Vtype::Dir, 2));
+    assert_eq!(call.join(), Ok(2));
+    drop(client);
+    bench.finish();
+}
+
+#[test]
+fn a_server_that_dies_in_the_middle_of_a_frame_leaves_nothing() {
+    let bench = Bench::new();
+    let call = getattr(&bench).until_asleep(WAITS);
+    let client = bench.client();
+    bench.server.run(|_| client.file().read(&mut [0; 10])).unwrap();
+    bench.server.run(|_| drop(client));
+    bench.die();
+    assert_eq!(call.join(), Err(Errno::ENXIO));
+    bench.finish();
+}
+
+#[test]
+fn what_follows_a_frame_is_not_looked_at() {
+    let bench = Bench::new();
+    let call = getattr(&bench);
+    let request = bench.next::<vn::Getattr>();
+    let mut reply = attributes(&request, Vtype::Dir, 6);
+    let len = reply.len();
+    reply.resize(len + 1000);
+    reply.set_framelen(len);
+    bench.send(&reply);
+    assert_eq!(call.join(), Ok(6));
+    bench.finish();
+}
+
+#[test]
+fn several_threads_can_read_one_descriptor() {
+    const CALLS: usize = 400;
+    let bench = Bench::new();
+    let served = Arc::new(AtomicUsize::new(0));
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let (client, served) = (bench.client(), served.clone());
+            bench.server.spawn("reader", move |_| {
+                while let Ok(request) = client.read() {
+                    if !request.is::<vn::Getattr>() {
+                        continue;
+                    }
+                    let size = request.req().id;
+                    let _ = client.write(&attributes(&request, Vtype::Dir, size));
+                    served.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let root = bench.root();
+            bench.call(move |_| {
+                let mut ids = HashSet::new();
+                for _ in 0..CALLS / 4 {
+                    let size = vnops::request::<vn::Getattr, _>(
+                        &root, 0, 0, |_, _| {}, |reply, _| reply.va.size,
+                    );
+                    assert!(ids.insert(size.unwrap()));
+                }
+            })
+        })
+        .collect();
+    callers.into_iter().for_each(Task::join);
+    assert_eq!(served.load(Ordering::SeqCst), CALLS);
+    for reader in readers {
+        reader.signal(puffs_hosted::kernel::SIGTERM);
+        reader.join();
+    }
+    bench.finish();
+}
+
+#[test]
+fn one_reader_is_woken_for_one_request() {
+    let bench = Bench::new();
+    let readers: Vec<_> = (0..8)
+        .map(|_| {
+            let client = bench.client();
+            bench.server.spawn("reader", move |_| client.read()).until_asleep(READS)
+        })
+        .collect();
+    let call = getattr(&bench);
+    until("a reader", || readers.iter().any(Task::is_done));
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let (done, asleep): (Vec<_>, Vec<_>) = readers.into_iter().partition(Task::is_done);
+    assert_eq!((done.len(), asleep.len()), (1, 7));
+    for task in done {
+        bench.send(&attributes(&task.join().unwrap(), Vtype::Dir, 0));
+    }
+    assert_eq!(call.join(), Ok(0));
+    for task in asleep {
+        task.signal(puffs_hosted::kernel::SIGTERM);
+        assert_eq!(task.join().map(drop), Err(Errno::EINTR));
+    }
+    bench.finish();
+}
+
+/// Stops whatever copies to or from the server until told to go on.
+struct Gate {
+    inside: Arc<AtomicBool>,
+    go: Arc<AtomicBool>,
+}
+
+impl Gate {
+    fn new() -> Gate {
+        Gate {
+            inside: Arc::default(),
+            go: Arc::default(),
+        }
+    }
+
+    fn hook(&self) -> puffs_hosted::kernel::CopyHook {
+        let (inside, go) = (self.inside.clone(), self.go.clone());
+        Arc::new(move |_| {
+            inside.store(true, Ordering::SeqCst);
+            pause_until(|| go.load(Ordering::SeqCst));
+            0
+        })
+    }
+
+    fn until_inside(&self) {
+        until("a copy to start", || self.inside.load(Ordering::SeqCst));
+    }
+
+    fn open(&self) {
+        self.go.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Unmounts by force while the server is inside a copy: its answer to the
+/// unmount cannot come, so the unmounter is interrupted.
+fn unmount_under(bench: &Bench) {
+    let mount = bench.mount.clone();
+    let umount = bench.user.spawn("umount", move |_| {
+        puffs_hosted::kernel::unmount_mount(&mount, puffs_hosted::kernel::MNT_FORCE)
+    });
+    let umount = umount.until_asleep(WAITS);
+    umount.signal(puffs_hosted::kernel::SIGINT);
+    assert_eq!(umount.join(), Ok(()));
+    assert!(bench.mount.is_gone());
+}
+
+#[test]
+fn a_forced_unmount_while_a_reader_copies_out() {
+    let bench = Bench::new();
+    let root = bench.root();
+    vnops::forget_request::<vn::Print>(&root, |_, _| {}).unwrap();
+    drop(root);
+    let gate = Gate::new();
+    let client = bench.client();
+    client.set_copyout(Some(gate.hook()));
+    let reader = bench.server.spawn("reader", move |_| client.read());
+    gate.until_inside();
+    unmount_under(&bench);
+    // The request is given back to a mount that is gone.
+    gate.open();
+    let frame = reader.join().unwrap();
+    assert!(frame.is::<vn::Print>());
+    bench.finish();
+}
+
+#[test]
+fn a_forced_unmount_while_a_reader_copies_out_what_somebody_waits_for() {
+    let bench = Bench::new();
+    let call = bench.call(|user| user.statvfs(MNT).map(drop)).until_asleep(WAITS);
+    let gate = Gate::new();
+    let client = bench.client();
+    client.set_copyout(Some(gate.hook()));
+    let reader = bench.server.spawn("reader", move |_| client.read());
+    gate.until_inside();
+    unmount_under(&bench);
+    assert_eq!(call.join(), Err(Errno::ENXIO));
+    gate.open();
+    reader.join().unwrap();
+    bench.finish();
+}
+
+#[test]
+fn a_forced_unmount_while_a_writer_copies_in() {
+    let bench = Bench::new();
+    let gate = Gate::new();
+    let client = bench.client();
+    client.set_copyin(Some(gate.hook()));
+    let writer = bench.server.spawn("writer", move |_| client.write(&header_frame(0, 0, 1)));
+    gate.until_inside();
+    unmount_under(&bench);
+    gate.open();
+    assert_eq!(writer.join(), Ok(()));
+    bench.finish();
+}
+
+#[test]
+fn a_forced_unmount_while_a_reader_waits() {
+    let bench = Bench::new();
+    let client = bench.client();
+    let reader = bench.server.spawn("reader", move |_| {
+        let first = client.read().map(|frame| client.write(&frame.reply_header()));
+        (first.map(drop), client.read().map(drop))
+    });
+    let reader = reader.until_asleep(READS);
+    assert_eq!(bench.unmount_by_force(), Ok(()));
+    let (first, second) = reader.join();
+    assert_eq!(first, Ok(()));
+    assert!(matches!(second, Err(Errno::ENXIO | Errno::ENOENT)));
+    bench.finish();
+}
+
+#[test]
+fn a_copy_from_the_server_that_fails_does_nothing() {
+    let bench = Bench::new();
+    let call = getattr(&bench);
+    let request = bench.next::<vn::Getattr>();
+    let reply = attributes(&request, Vtype::Dir, 4);
+    bench.client().set_copyin(Some(Arc::new(|_| 14)));
+    assert_eq!(bench.try_send(&reply).map_err(Errno::get), Err(14));
+    bench.client().set_copyin(None);
+    bench.send(&reply);
+    assert_eq!(call.join(), Ok(4));
+    bench.finish();
+}
+
+#[test]
+fn a_mount_finds_the_descriptor_again_after_another_failed() {
+    let kernel = Kernel::boot();
+    let server = User::new("server");
+    let client = server.run(|_| Client::open());
+    let mut bad = mount_args("bad");
+    bad.vers = 1;
+    assert_eq!(server.run(|_| client.mount(MNT, &bad)).map(drop), Err(Errno::EINVAL));
+    let mount = server.run(|_| client.mount(MNT, &mount_args("good"))).unwrap();
+    drop((client, mount, server));
+    kernel.shutdown();
+}
+
+#[test]
+fn thousands_of_requests_may_be_at_the_server_at_once() {
+    let bench = Bench::new();
+    let file = bench.file("f", Cookie(0x5000), Vtype::Reg, 1 << 30);
+    const COUNT: usize = 64;
+    let calls: Vec<_> = (0..COUNT)
+        .map(|nth| {
+            let file = file.again();
+            bench.call(move |_| {
+                vnops::request::<vn::Seek, _>(&file, 0, 0, |msg, _| msg.newoff = nth as i64, |_, _| ())
+            })
+        })
+        .collect();
+    let mut requests: Vec<_> = (0..COUNT).map(|_| bench.next::<vn::Seek>()).collect();
+    // Answered in another order.
+    requests.reverse();
+    for request in requests {
+        bench.send(&request.reply_header());
+    }
+    for call in calls {
+        assert_eq!(call.join(), Ok(()));
+    }
+    drop(file);
+    bench.finish();
+}

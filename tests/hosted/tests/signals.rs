@@ -1,0 +1,366 @@
+//! Signals: which of them end a request, at which stage, and what is left.
+
+use puffs_hosted::{
+    bench::{attributes, quiet_args, until, Bench, MNT, READS, WAITS},
+    kernel::{IMPORTANT, SIGALRM, SIGINT, SIGKILL, SIGUSR1},
+    server::Frame,
+    user::Task,
+    vnops::{self, request},
+};
+use puffs_rs::{
+    abi::{vn, Cookie, Message, Vtype, KFLAG_ALLOPS},
+    kern::{Errno, Result},
+};
+use std::sync::{
+    atomic::{AtomicBool, Ordering},
+    Arc,
+};
+
+fn getattr(bench: &Bench) -> Task<Result<u64>> {
+    bench.call(|user| user.stat(MNT).map(|va| va.size)).until_asleep(WAITS)
+}
+
+#[test]
+fn each_important_signal_ends_a_request_that_the_server_has_not_seen() {
+    for signal in IMPORTANT {
+        let bench = Bench::new();
+        let call = getattr(&bench);
+        call.signal(signal);
+        assert_eq!(call.join(), Err(Errno::EINTR), "signal {signal}");
+        // The server never sees it.
+        bench.assert_quiet();
+        bench.assert_alive();
+        bench.finish();
+    }
+}
+
+#[test]
+fn each_important_signal_ends_a_request_that_the_server_has() {
+    for signal in IMPORTANT {
+        let bench = Bench::new();
+        let call = getattr(&bench);
+        let request = bench.next::<vn::Getattr>();
+        call.signal(signal);
+        assert_eq!(call.join(), Err(Errno::EINTR), "signal {signal}");
+        // The late reply is dropped without a word.
+        bench.send(&attributes(&request, Vtype::Dir, 9));
+        bench.assert_quiet();
+        // A second one is a mistake of the server's.
+        bench.send(&attributes(&request, Vtype::Dir, 9));
+        bench.complaint();
+        bench.assert_alive();
+        bench.finish();
+    }
+}
+
+/// A read of the device that stops in the copy to the server until it is told
+/// to go on.
+struct Stopped {
+    go: Arc<AtomicBool>,
+    reader: Task<Result<Frame>>,
+}
+
+fn stop_in_copyout(bench: &Bench, error: i32) -> Stopped {
+    let (inside, go) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let client = bench.client();
+    let (hook_inside, hook_go) = (inside.clone(), go.clone());
+    client.set_copyout(Some(Arc::new(move |_| {
+        hook_inside.store(true, Ordering::SeqCst);
+        puffs_hosted::kernel::pause_until(|| hook_go.load(Ordering::SeqCst));
+        error
+    })));
+    let reader = bench.server.spawn("reader", move |_| {
+        let read = client.read();
+        client.set_copyout(None);
+        read
+    });
+    until("the reader to copy", || inside.load(Ordering::SeqCst));
+    Stopped { go, reader }
+}
+
+impl Stopped {
+    fn go_on(self) -> Result<Frame> {
+        self.go.store(true, Ordering::SeqCst);
+        self.reader.join()
+    }
+}
+
+#[test]
+fn each_important_signal_ends_a_request_that_is_being_copied_out() {
+    for signal in IMPORTANT {
+        let bench = Bench::new();
+        let call = getattr(&bench);
+        let stopped = stop_in_copyout(&bench, 0);
+        call.signal(signal);
+        assert_eq!(call.join(), Err(Errno::EINTR), "signal {signal}");
+        let request = stopped.go_on().unwrap();
+        assert!(request.is::<vn::Getattr>());
+        bench.send(&attributes(&request, Vtype::Dir, 9));
+        bench.assert_quiet();
+        bench.assert_alive();
+        bench.finish();
+    }
+}
+
+#[test]
+fn a_copy_to_the_server_that_fails_can_be_repeated() {
+    let bench = Bench::new();
+    let call = getattr(&bench);
+    let stopped = stop_in_copyout(&bench, 14);
+    assert_eq!(stopped.go_on().map(drop).map_err(Errno::get), Err(14));
+    // The device does not give a frame back whose copy failed before its end.
+    assert_ne!(bench.client().file().unread(), 0);
+    let request = bench.next::<vn::Getattr>();
+    bench.send(&attributes(&request, Vtype::Dir, 9));
+    assert_eq!(call.join(), Ok(9));
+    bench.finish();
+}
+
+#[test]
+fn other_signals_do_not_end_a_request() {
+    let bench = Bench::new();
+    let call = getattr(&bench);
+    for signal in [SIGUSR1, SIGALRM] {
+        call.signal(signal);
+    }
+    let request = bench.next::<vn::Getattr>();
+    let call = call.until_asleep(WAITS);
+    call.signal(SIGUSR1);
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    assert!(!call.is_done());
+    bench.send(&attributes(&request, Vtype::Dir, 9));
+    assert_eq!(call.join(), Ok(9));
+    bench.finish();
+}
+
+#[test]
+fn an_important_signal_ends_a_request_after_another_did_not() {
+    let bench = Bench::new();
+    let call = getattr(&bench);
+    call.signal(SIGUSR1);
+    bench.next::<vn::Getattr>();
+    std::thread::sleep(std::time::Duration::from_millis(2));
+    call.signal(SIGINT);
+    assert_eq!(call.join(), Err(Errno::EINTR));
+    bench.finish();
+}
+
+#[test]
+fn the_signal_mask_is_as_it_was() {
+    let bench = Bench::new();
+    let (before, after) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let flags = (before.clone(), after.clone());
+    let call = bench.call(move |user| {
+        let done = user.stat(MNT).map(drop);
+        flags.0.store(true, Ordering::SeqCst);
+        while !flags.1.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        done
+    });
+    let call = call.until_asleep(WAITS);
+    call.lwp().block(SIGALRM);
+    let mask = call.lwp().mask();
+    call.signal(SIGUSR1);
+    let request = bench.next::<vn::Getattr>();
+    until("the mask to change", || call.lwp().mask() != mask);
+    bench.send(&attributes(&request, Vtype::Dir, 0));
+    until("the call to return", || before.load(Ordering::SeqCst));
+    assert_eq!(call.lwp().mask(), mask);
+    after.store(true, Ordering::SeqCst);
+    assert_eq!(call.join(), Ok(()));
+    bench.finish();
+}
+
+#[test]
+fn a_blocked_signal_does_not_end_a_request() {
+    let bench = Bench::new();
+    let call = getattr(&bench);
+    call.lwp().block(SIGINT);
+    call.signal(SIGINT);
+    let request = bench.next::<vn::Getattr>();
+    bench.send(&attributes(&request, Vtype::Dir, 9));
+    assert_eq!(call.join(), Ok(9));
+    bench.finish();
+}
+
+#[test]
+fn kill_cannot_be_blocked() {
+    let bench = Bench::new();
+    let call = getattr(&bench);
+    call.lwp().block(SIGKILL);
+    call.signal(SIGKILL);
+    assert_eq!(call.join(), Err(Errno::EINTR));
+    bench.finish();
+}
+
+/// Asks for an operation with an important signal pending.
+fn pending<T: Message>(bench: &Bench) -> Result<()> {
+    let root = bench.root();
+    let ready = Arc::new(AtomicBool::new(false));
+    let go = ready.clone();
+    let call = bench.call(move |_| {
+        while !go.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        let done = request::<T, _>(&root, 0, 0, |_, _| {}, |_, _| ());
+        drop(root);
+        done
+    });
+    call.signal(SIGINT);
+    ready.store(true, Ordering::SeqCst);
+    call.join()
+}
+
+#[test]
+fn a_request_is_not_sent_under_a_pending_signal() {
+    let bench = Bench::new();
+    assert_eq!(pending::<vn::Access>(&bench), Err(Errno::EINTR));
+    bench.assert_quiet();
+    bench.assert_alive();
+    bench.finish();
+}
+
+#[test]
+fn inactive_and_reclaim_become_fire_and_forget_under_a_pending_signal() {
+    let bench = Bench::new();
+    assert_eq!(pending::<vn::Inactive>(&bench), Err(Errno::EINTR));
+    let frame = bench.next::<vn::Inactive>();
+    assert!(frame.is_faf());
+    assert_eq!(pending::<vn::Reclaim>(&bench), Err(Errno::EINTR));
+    let frame = bench.next::<vn::Reclaim>();
+    assert!(frame.is_faf());
+    bench.assert_quiet();
+    bench.assert_alive();
+    bench.finish();
+}
+
+#[test]
+fn a_pending_signal_does_not_hinder_fire_and_forget_or_completions() {
+    let bench = Bench::new();
+    let file = bench.file("f", Cookie(0x5000), Vtype::Reg, 4096);
+    let ready = Arc::new(AtomicBool::new(false));
+    let go = ready.clone();
+    let call = bench.call(move |_| {
+        while !go.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        vnops::forget_request::<vn::Print>(&file, |_, _| {})?;
+        let (error, ..) = vnops::read_buffer(&file, 0, 4096);
+        Errno::check(error)
+    });
+    call.signal(SIGINT);
+    ready.store(true, Ordering::SeqCst);
+    assert!(bench.next::<vn::Print>().is_faf());
+    let request = bench.next::<vn::Read>();
+    bench.send(&request.reply_data::<vn::Read>(&[1; 4096], |reply| reply.resid = 0));
+    assert_eq!(call.join(), Ok(()));
+    bench.finish();
+}
+
+#[test]
+fn a_reply_and_a_signal_at_once_are_one_or_the_other() {
+    let bench = Bench::new();
+    let (mut replied, mut interrupted) = (0, 0);
+    for round in 0..2000 {
+        let call = getattr(&bench);
+        let request = bench.next::<vn::Getattr>();
+        let reply = attributes(&request, Vtype::Dir, round);
+        if round % 2 == 0 {
+            call.signal(SIGINT);
+            bench.send(&reply);
+        } else {
+            let client = bench.client();
+            let sender = bench.server.spawn("sender", move |_| client.write(&reply));
+            call.signal(SIGINT);
+            assert_eq!(sender.join(), Ok(()));
+        }
+        match call.join() {
+            Ok(size) => {
+                assert_eq!(size, round);
+                replied += 1;
+            }
+            Err(error) => {
+                assert_eq!(error, Errno::EINTR);
+                interrupted += 1;
+            }
+        }
+    }
+    bench.assert_quiet();
+    bench.assert_alive();
+    bench.finish();
+    assert!(interrupted > 0, "{replied} replied, {interrupted} interrupted");
+}
+
+#[test]
+fn a_reader_of_the_device_can_be_interrupted() {
+    let bench = Bench::new();
+    let client = bench.client();
+    let reader = bench.server.spawn("reader", move |_| client.read().map(drop));
+    let reader = reader.until_asleep(READS);
+    reader.signal(SIGUSR1);
+    assert_eq!(reader.join(), Err(Errno::EINTR));
+    bench.assert_alive();
+    bench.finish();
+}
+
+#[test]
+fn a_reader_of_the_device_is_restarted_if_it_wants() {
+    let bench = Bench::new();
+    let client = bench.client();
+    let reader = bench.server.spawn("reader", move |_| client.read());
+    let reader = reader.until_asleep(READS);
+    reader.lwp().restarts_after(SIGUSR1);
+    reader.signal(SIGUSR1);
+    let reader = reader.until_asleep(READS);
+    let call = bench.call(|user| user.stat(MNT).map(|va| va.size));
+    let request = reader.join().unwrap();
+    bench.send(&attributes(&request, Vtype::Dir, 3));
+    assert_eq!(call.join(), Ok(3));
+    bench.finish();
+}
+
+#[test]
+fn a_wakeup_meant_for_an_interrupted_reader_reaches_another() {
+    let bench = Bench::new();
+    for _ in 0..300 {
+        let read = |bench: &Bench| {
+            let client = bench.client();
+            bench.server.spawn("reader", move |_| client.read()).until_asleep(READS)
+        };
+        let (first, second) = (read(&bench), read(&bench));
+        // One is woken for the request, one is interrupted, maybe the same.
+        let call = bench.call(|user| user.stat(MNT).map(|va| va.size));
+        first.signal(SIGUSR1);
+        let first = first.join();
+        let request = match first {
+            Ok(request) => {
+                second.signal(SIGUSR1);
+                assert_eq!(second.join().map(drop), Err(Errno::EINTR));
+                request
+            }
+            Err(error) => {
+                assert_eq!(error, Errno::EINTR);
+                second.join().unwrap()
+            }
+        };
+        bench.send(&attributes(&request, Vtype::Dir, 3));
+        assert_eq!(call.join(), Ok(3));
+    }
+    bench.finish();
+}
+
+#[test]
+fn interrupted_callers_leave_nothing_when_the_server_never_answers() {
+    let mut args = quiet_args();
+    args.flags |= KFLAG_ALLOPS;
+    let bench = Bench::with(&quiet_args());
+    for _ in 0..200 {
+        let call = getattr(&bench);
+        bench.next::<vn::Getattr>();
+        call.signal(SIGINT);
+        assert_eq!(call.join(), Err(Errno::EINTR));
+    }
+    assert!(bench.kernel.outstanding()["puffprkl"].objects >= 200);
+    bench.finish();
+}
