@@ -91,7 +91,11 @@ struct Show {
 
 impl Show {
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colour {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     fn title(&self, text: &str) {
@@ -109,12 +113,22 @@ impl Show {
             let back = match answer {
                 Some(answer) => {
                     let took = answer.at.duration_since(event.at).as_secs_f64() * 1e6;
-                    format!("<- {:>5} bytes  rv {:>2} {took:>9.1} us", answer.len, answer.rv)
+                    format!(
+                        "<- {:>5} bytes  rv {:>2} {took:>9.1} us",
+                        answer.len, answer.rv
+                    )
                 }
                 None => String::from("   nobody waits"),
             };
-            let id = if event.faf { String::from("-") } else { event.id.to_string() };
-            println!("    id {id:>3}  {:<13} -> {:>5} bytes  {back}", event.name, event.len);
+            let id = if event.faf {
+                String::from("-")
+            } else {
+                event.id.to_string()
+            };
+            println!(
+                "    id {id:>3}  {:<13} -> {:>5} bytes  {back}",
+                event.name, event.len
+            );
         }
         self.shown = events.len();
     }
@@ -127,7 +141,11 @@ impl Show {
     }
 
     fn check(&mut self, what: &str, good: bool) {
-        let word = if good { self.paint("32", "ok") } else { self.paint("31", "FAILED") };
+        let word = if good {
+            self.paint("32", "ok")
+        } else {
+            self.paint("31", "FAILED")
+        };
         println!("  {what}: {word}");
         self.failures += usize::from(!good);
     }
@@ -204,19 +222,34 @@ fn start(wire: &Arc<Wire>, user: &User) -> Result<(Task<()>, Arc<kernel::Mount>)
     let client = user.run(|_| Client::open()).with_tap(wire.tap());
     let mount = user.run(|_| client.mount("/mnt", &args()))?;
     let mut fs = MemFs::new();
-    Ok((server::spawn(user, client, move |frame| fs.serve(frame)), mount))
+    Ok((
+        server::spawn(user, client, move |frame| fs.serve(frame)),
+        mount,
+    ))
 }
 
 /// What an ordinary program does.
 fn workload(show: &mut Show, user: &User, mount: &kernel::Mount) -> Option<()> {
     show.title("A directory, and a file in it");
     show.step("mkdir /mnt/docs", user.mkdir("/mnt/docs"))?;
-    let file = show.step("create /mnt/docs/letter", user.open("/mnt/docs/letter", Open::CREATE))?;
+    let file = show.step(
+        "create /mnt/docs/letter",
+        user.open("/mnt/docs/letter", Open::CREATE),
+    )?;
     let text: Vec<u8> = (0..10_000_u32).map(|i| b'a' + (i % 26) as u8).collect();
-    let wrote = show.step("write 10000 bytes, which stay in the page cache", file.write(&text))?;
+    let wrote = show.step(
+        "write 10000 bytes, which stay in the page cache",
+        file.write(&text),
+    )?;
     show.check("all were taken", wrote == text.len());
-    show.step("fsync, which sends them with the times and the size", file.fsync())?;
-    let read = show.step("read from the page cache, without the server", file.read_at(0, 10_000))?;
+    show.step(
+        "fsync, which sends them with the times and the size",
+        file.fsync(),
+    )?;
+    let read = show.step(
+        "read from the page cache, without the server",
+        file.read_at(0, 10_000),
+    )?;
     show.check("what comes back is what went in", read == text);
     drop(file);
     std::thread::sleep(Duration::from_millis(2));
@@ -224,23 +257,38 @@ fn workload(show: &mut Show, user: &User, mount: &kernel::Mount) -> Option<()> {
 
     show.title("Names");
     show.step("link(2)", user.link("/mnt/docs/letter", "/mnt/docs/copy"))?;
-    show.step("rename(2)", user.rename("/mnt/docs/copy", "/mnt/docs/second"))?;
+    show.step(
+        "rename(2)",
+        user.rename("/mnt/docs/copy", "/mnt/docs/second"),
+    )?;
     show.step("symlink(2)", user.symlink("docs/second", "/mnt/latest"))?;
     let target = show.step("readlink(2)", user.readlink("/mnt/latest"))?;
     show.check("leads to docs/second", target == "docs/second");
     let list = show.step("list /mnt/docs", user.readdir("/mnt/docs", 4096))?;
     let names: Vec<_> = list.iter().map(|entry| entry.name.as_str()).collect();
-    show.check(&format!("it has {names:?}"), names == [".", "..", "letter", "second"]);
+    show.check(
+        &format!("it has {names:?}"),
+        names == [".", "..", "letter", "second"],
+    );
     show.step("unlink /mnt/docs/second", user.unlink("/mnt/docs/second"))?;
-    show.check("it is gone", user.stat("/mnt/docs/second").err() == Some(Errno::ENOENT));
+    show.check(
+        "it is gone",
+        user.stat("/mnt/docs/second").err() == Some(Errno::ENOENT),
+    );
     show.frames();
 
     show.title("The file system, and a file handle");
     let stat = show.step("statvfs(2)", user.statvfs("/mnt"))?;
-    let name = String::from_utf8_lossy(&stat.fstypename).trim_end_matches('\0').to_owned();
-    show.check(&format!("{} of {} blocks free on {name}", stat.bfree, stat.blocks),
-        stat.blocks == 4096 && name == "puffs|memfs");
-    let handle = user.getfh("/mnt/docs/letter", 64).map_err(|(error, _)| error);
+    let name = String::from_utf8_lossy(&stat.fstypename)
+        .trim_end_matches('\0')
+        .to_owned();
+    show.check(
+        &format!("{} of {} blocks free on {name}", stat.bfree, stat.blocks),
+        stat.blocks == 4096 && name == "puffs|memfs",
+    );
+    let handle = user
+        .getfh("/mnt/docs/letter", 64)
+        .map_err(|(error, _)| error);
     let handle = show.step("getfh(2)", handle)?;
     let (_, va) = show.step("fhstat(2) with that handle", user.fhstat(mount, &handle))?;
     show.check("is the same file, of 10000 bytes", va.size == 10_000);
@@ -275,12 +323,19 @@ fn load(show: &mut Show, user: &User) -> Option<()> {
         })
     };
     let tasks: Vec<_> = (0..THREADS).map(work).collect();
-    let failed = tasks.into_iter().map(Task::join).filter(|done| done.is_err()).count();
+    let failed = tasks
+        .into_iter()
+        .map(Task::join)
+        .filter(|done| done.is_err())
+        .count();
     show.check("every call succeeded", failed == 0);
     let frames = show.skip();
     let took = begin.elapsed();
     let rate = frames as f64 / took.as_secs_f64();
-    println!("  {frames} frames in {:.2} s, {rate:.0} a second", took.as_secs_f64());
+    println!(
+        "  {frames} frames in {:.2} s, {rate:.0} a second",
+        took.as_secs_f64()
+    );
     Some(())
 }
 
@@ -292,9 +347,12 @@ fn death(show: &mut Show, wire: &Arc<Wire>) -> Option<()> {
     let server = User::new("mute");
     let client = server.run(|_| Client::open()).with_tap(wire.tap());
     let mounted = server.run(|_| client.mount("/mnt", &args()));
-    let mount = show.step("mount(2) by a server that reads 32 requests, then exits", mounted)?;
+    let mount = show.step(
+        "mount(2) by a server that reads 32 requests, then exits",
+        mounted,
+    )?;
     let callers: Vec<_> = (0..CALLERS)
-                .map(|_| {
+        .map(|_| {
             let user = User::new("caller");
             user.spawn("statvfs", move |user| user.statvfs("/mnt").err())
         })
@@ -306,15 +364,25 @@ fn death(show: &mut Show, wire: &Arc<Wire>) -> Option<()> {
     let mut seen = 0;
     let task = server::spawn(&server, client, move |_| {
         seen += 1;
-        if seen == 32 { Answer::Exit } else { Answer::Nothing }
+        if seen == 32 {
+            Answer::Exit
+        } else {
+            Answer::Nothing
+        }
     });
     let begin = Instant::now();
     task.join();
     let answers: Vec<_> = callers.into_iter().map(Task::join).collect();
     let took = begin.elapsed();
     show.skip();
-    let sent_off = answers.iter().filter(|answer| **answer == Some(Errno::ENXIO)).count();
-    println!("  {sent_off} of {CALLERS} callers have ENXIO after {:.1} ms", took.as_secs_f64() * 1e3);
+    let sent_off = answers
+        .iter()
+        .filter(|answer| **answer == Some(Errno::ENXIO))
+        .count();
+    println!(
+        "  {sent_off} of {CALLERS} callers have ENXIO after {:.1} ms",
+        took.as_secs_f64() * 1e3
+    );
     show.check("everybody was sent off", sent_off == CALLERS);
     while !mount.is_gone() {
         std::thread::yield_now();
@@ -332,7 +400,10 @@ fn main() -> ExitCode {
         failures: 0,
         colour: std::io::stdout().is_terminal(),
     };
-    println!("puffs-rs on the hosted kernel, protocol version {}", abi::consts::VERSION);
+    println!(
+        "puffs-rs on the hosted kernel, protocol version {}",
+        abi::consts::VERSION
+    );
     let done = run(&kernel, &wire, &mut show);
     if done.is_none() {
         show.failures += 1;
@@ -345,7 +416,10 @@ fn main() -> ExitCode {
         println!("  at most {} blocks of memory at once", kernel.peak());
         // Panics if anything leaked.
         kernel.shutdown();
-        show.check("every pool is back at its count, no lock, vnode or thread is left", true);
+        show.check(
+            "every pool is back at its count, no lock, vnode or thread is left",
+            true,
+        );
         println!("\nAll is as it should be.");
         ExitCode::SUCCESS
     } else {

@@ -119,7 +119,11 @@ impl Bench {
     /// The server dies: its descriptor is closed, unless another thread of it
     /// is still inside a call.
     pub fn die(&self) {
-        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let client = self
+            .client
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         self.server.run(|_| drop(client));
     }
 
@@ -191,9 +195,17 @@ impl Bench {
     /// If it is another.
     pub fn complaint(&self) -> (i32, String) {
         let frame = self.frame();
-        assert_eq!(frame.class(), Some(OpClass::Error), "{frame:?} is no complaint");
+        assert_eq!(
+            frame.class(),
+            Some(OpClass::Error),
+            "{frame:?} is no complaint"
+        );
         let report = frame.get::<notify::Error>();
-        let text = report.str.split(|&byte| byte == 0).next().unwrap_or_default();
+        let text = report
+            .str
+            .split(|&byte| byte == 0)
+            .next()
+            .unwrap_or_default();
         (report.error, String::from_utf8_lossy(text).into_owned())
     }
 
@@ -275,7 +287,7 @@ impl Bench {
         drop((server, user));
         until("the mount to go", || mount.is_gone());
         drop(mount);
-        assert_eq!(kernel.mounted(), 0);
+        until("the mount point to be free", || kernel.mounted() == 0);
         kernel.shutdown();
     }
 
@@ -284,7 +296,8 @@ impl Bench {
     /// # Errors
     /// What unmount(2) says.
     pub fn unmount_by_force(&self) -> Result<()> {
-        self.user.run(|_| kernel::unmount_mount(&self.mount, MNT_FORCE))
+        self.user
+            .run(|_| kernel::unmount_mount(&self.mount, MNT_FORCE))
     }
 }
 
@@ -295,7 +308,10 @@ impl Bench {
 pub fn until(what: &str, done: impl Fn() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < Duration::from_secs(20), "waited too long for {what}");
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "waited too long for {what}"
+        );
         std::thread::sleep(Duration::from_micros(50));
     }
 }

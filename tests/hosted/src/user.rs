@@ -242,8 +242,16 @@ impl User {
                 }
                 let target = vnops::readlink(&found, self.cred())?;
                 let target = String::from_utf8_lossy(&target).into_owned();
-                let base = if target.starts_with('/') { String::new() } else { walked + "/" };
-                let more = if more.is_empty() { String::new() } else { format!("/{more}") };
+                let base = if target.starts_with('/') {
+                    String::new()
+                } else {
+                    walked + "/"
+                };
+                let more = if more.is_empty() {
+                    String::new()
+                } else {
+                    format!("/{more}")
+                };
                 return self.walk(&format!("{base}{target}{more}"), follow, depth + 1);
             }
             walked = format!("{walked}/{component}");
@@ -273,7 +281,11 @@ impl User {
     /// What the walk and the file system say.
     pub fn open(&self, path: &str, how: Open) -> Result<File> {
         self.call(|| {
-            let vnode = if how.create { self.create(path, how)? } else { self.walk(path, true, 0)? };
+            let vnode = if how.create {
+                self.create(path, how)?
+            } else {
+                self.walk(path, true, 0)?
+            };
             if how.write && vnode.is_dir() {
                 return Err(errno(EISDIR));
             }
@@ -319,9 +331,7 @@ impl User {
             let (dir, name) = self.parent(path)?;
             let done = match vnops::lookup(&dir, &self.last(&name, NameiOp::Create)) {
                 Ok(_) => Err(Errno::EEXIST),
-                Err(Errno::ENOENT) => {
-                    vnops::create(&dir, &self.last(&name, NameiOp::Create), va)
-                }
+                Err(Errno::ENOENT) => vnops::create(&dir, &self.last(&name, NameiOp::Create), va),
                 Err(error) => Err(error),
             };
             drop(dir.unlock());
@@ -391,9 +401,7 @@ impl User {
             let (dir, name) = self.parent(to)?;
             let done = match vnops::lookup(&dir, &self.last(&name, NameiOp::Create)) {
                 Ok(_) => Err(Errno::EEXIST),
-                Err(Errno::ENOENT) => {
-                    vnops::link(&dir, &vnode, &self.last(&name, NameiOp::Create))
-                }
+                Err(Errno::ENOENT) => vnops::link(&dir, &vnode, &self.last(&name, NameiOp::Create)),
                 Err(error) => Err(error),
             };
             drop(dir.unlock());
@@ -557,7 +565,9 @@ impl User {
     /// # Errors
     /// ENOENT if nothing is mounted there.
     pub fn statvfs_nowait(&self, path: &str) -> Result<StatvfsBuf> {
-        vfs::find(path).map(|(mount, _)| mount.stat()).ok_or(Errno::ENOENT)
+        vfs::find(path)
+            .map(|(mount, _)| mount.stat())
+            .ok_or(Errno::ENOENT)
     }
 
     /// `sync(2)` of one file system; `waitfor` is `MNT_*`.
@@ -578,9 +588,10 @@ impl User {
     /// E2BIG with the room that it needs, else what the file system says.
     pub fn getfh(&self, path: &str, room: usize) -> std::result::Result<Vec<u8>, (Errno, usize)> {
         self.run(|_| {
-            let done = self.walk(path, true, 0).map_err(|error| (error, 0)).and_then(|vnode| {
-                vnops::vptofh(&vnode, room)
-            });
+            let done = self
+                .walk(path, true, 0)
+                .map_err(|error| (error, 0))
+                .and_then(|vnode| vnops::vptofh(&vnode, room));
             lwp::user_return();
             done
         })
@@ -619,7 +630,9 @@ impl User {
             if let Some(vnode) = &vnode {
                 vnode.lock(true, false)?;
             }
-            let raw = vnode.as_ref().map_or(std::ptr::null_mut(), |vnode| vnode.raw());
+            let raw = vnode
+                .as_ref()
+                .map_or(std::ptr::null_mut(), |vnode| vnode.raw());
             let done = mount.vfs_extattrctl(cmd, raw, namespace, name);
             // Only an operation that came to it gives the lock up.
             if let Some(vnode) = vnode.filter(|vnode| vnode.is_locked()) {

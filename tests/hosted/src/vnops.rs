@@ -25,9 +25,11 @@ use puffs_rs::{
     },
     entry,
     kern::{
-        sys::{self, kauth_cred, puffs_mount, puffs_msgpark, puffs_node, puffs_req, PK_PNODE_DOINACT, PK_PNODE_DYING,
-            PK_PNODE_FAF, PK_PNODE_METACACHE_ATIME, PK_PNODE_METACACHE_CTIME,
-            PK_PNODE_METACACHE_MTIME, PK_PNODE_METACACHE_SIZE, PK_PNODE_NOREFS, PK_PNODE_SOPEXP},
+        sys::{
+            self, kauth_cred, puffs_mount, puffs_msgpark, puffs_node, puffs_req, PK_PNODE_DOINACT,
+            PK_PNODE_DYING, PK_PNODE_FAF, PK_PNODE_METACACHE_ATIME, PK_PNODE_METACACHE_CTIME,
+            PK_PNODE_METACACHE_MTIME, PK_PNODE_METACACHE_SIZE, PK_PNODE_NOREFS, PK_PNODE_SOPEXP,
+        },
         Errno, Result,
     },
 };
@@ -70,9 +72,8 @@ impl<T: Message> Msg<T> {
         let len = size_of::<T>() + more;
         let (mut park, mut memory) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: places for the results.
-        let error = unsafe {
-            entry::puffs_msgmem_alloc(len, &mut park, &mut memory, i32::from(cansleep))
-        };
+        let error =
+            unsafe { entry::puffs_msgmem_alloc(len, &mut park, &mut memory, i32::from(cansleep)) };
         if error != 0 {
             return None;
         }
@@ -129,9 +130,11 @@ impl<T: Message> Msg<T> {
     /// Waits for the outcome.
     fn wait(&mut self, pmp: &Pmp, nodes: [*mut puffs_node; 2]) -> Result<()> {
         // SAFETY: a live mount, an enqueued park, referenced nodes or none.
-        let error =
-            unsafe { entry::puffs_msg_wait2(pmp.raw(), self.park, nodes[0], nodes[1]) };
-        kassert!((0..=96).contains(&error), "the core let errno {error} through");
+        let error = unsafe { entry::puffs_msg_wait2(pmp.raw(), self.park, nodes[0], nodes[1]) };
+        kassert!(
+            (0..=96).contains(&error),
+            "the core let errno {error} through"
+        );
         Errno::check(error)
     }
 
@@ -145,7 +148,9 @@ impl<T: Message + Payload> Msg<T> {
     /// The bytes behind the message.
     fn payload(&mut self, start: usize, len: usize) -> Result<&mut [u8]> {
         let start = T::DATA + start;
-        self.bytes().get_mut(start..start + len).ok_or(Errno::EPROTO)
+        self.bytes()
+            .get_mut(start..start + len)
+            .ok_or(Errno::EPROTO)
     }
 }
 
@@ -258,16 +263,17 @@ impl<'a> Name<'a> {
         if self.last {
             flags |= abi::NAMEI_ISLASTCN;
         }
-        ComponentHold::new(self.path.as_bytes(), self.len, self.op.into(), flags, self.cred)
+        ComponentHold::new(
+            self.path.as_bytes(),
+            self.len,
+            self.op.into(),
+            flags,
+            self.cred,
+        )
     }
 }
 
-fn makecn(
-    pmp: &Pmp,
-    kcn: *mut abi::Kcn,
-    kcred: *mut abi::Kcred,
-    name: &ComponentHold,
-) {
+fn makecn(pmp: &Pmp, kcn: *mut abi::Kcn, kcred: *mut abi::Kcred, name: &ComponentHold) {
     let full = pmp.args().flags & abi::KFLAG_LOOKUP_FULLPNBUF != 0;
     // SAFETY: two parts of a message, and a component.
     unsafe {
@@ -300,9 +306,8 @@ fn newnode(
     let key = ptr::without_provenance_mut(cookie.0);
     let (mp, dvp) = (dir.mount().raw(), dir.raw());
     // SAFETY: all live; a place for the vnode.
-    let error = unsafe {
-        entry::puffs_newnode(mp, dvp, &mut vp, key, name.raw(), vtype.into(), rdev)
-    };
+    let error =
+        unsafe { entry::puffs_newnode(mp, dvp, &mut vp, key, name.raw(), vtype.into(), rdev) };
     Errno::check(error)?;
     Ok(VnodeRef::adopt(vp))
 }
@@ -377,9 +382,9 @@ pub(crate) fn lookup(dir: &VnodeRef, name: &Name<'_>) -> Result<VnodeRef> {
         match cache::lookup(dir.handle(), held.component()) {
             Some(Some(found)) => {
                 let over = uses_ttl(&pmp)
-                    && found.node().is_some_and(|node| {
-                        node.with(|state| state.expires <= clock::now_ticks())
-                    });
+                    && found
+                        .node()
+                        .is_some_and(|node| node.with(|state| state.expires <= clock::now_ticks()));
                 if !over {
                     return Ok(found);
                 }
@@ -396,7 +401,9 @@ pub(crate) fn lookup(dir: &VnodeRef, name: &Name<'_>) -> Result<VnodeRef> {
     if dotdot {
         dir.lock_away();
     }
-    let found = msg.ask(&pmp, [node, NONE]).and_then(|()| found_by(&pmp, dir, &mut msg));
+    let found = msg
+        .ask(&pmp, [node, NONE])
+        .and_then(|()| found_by(&pmp, dir, &mut msg));
     if dotdot {
         dir.lock_back();
     }
@@ -438,18 +445,36 @@ fn found_by(pmp: &Pmp, dir: &VnodeRef, msg: &mut Msg<vn::Lookup>) -> Result<Vnod
 /// VOP_CREATE, VOP_MKDIR and VOP_MKNOD: `dir` is locked, the result is not.
 pub(crate) fn create(dir: &VnodeRef, name: &Name<'_>, va: &Vattr) -> Result<VnodeRef> {
     match Vtype::try_from(va.vtype) {
-        Ok(Vtype::Reg) => make::<vn::Create>(dir, name, va, |msg| {
-            let body = msg.body();
-            (&mut body.cn, &mut body.cn_cred, &mut body.va)
-        }, |msg| msg.body().newnode),
-        Ok(Vtype::Dir) => make::<vn::Mkdir>(dir, name, va, |msg| {
-            let body = msg.body();
-            (&mut body.cn, &mut body.cn_cred, &mut body.va)
-        }, |msg| msg.body().newnode),
-        _ => make::<vn::Mknod>(dir, name, va, |msg| {
-            let body = msg.body();
-            (&mut body.cn, &mut body.cn_cred, &mut body.va)
-        }, |msg| msg.body().newnode),
+        Ok(Vtype::Reg) => make::<vn::Create>(
+            dir,
+            name,
+            va,
+            |msg| {
+                let body = msg.body();
+                (&mut body.cn, &mut body.cn_cred, &mut body.va)
+            },
+            |msg| msg.body().newnode,
+        ),
+        Ok(Vtype::Dir) => make::<vn::Mkdir>(
+            dir,
+            name,
+            va,
+            |msg| {
+                let body = msg.body();
+                (&mut body.cn, &mut body.cn_cred, &mut body.va)
+            },
+            |msg| msg.body().newnode,
+        ),
+        _ => make::<vn::Mknod>(
+            dir,
+            name,
+            va,
+            |msg| {
+                let body = msg.body();
+                (&mut body.cn, &mut body.cn_cred, &mut body.va)
+            },
+            |msg| msg.body().newnode,
+        ),
     }
 }
 
@@ -481,7 +506,11 @@ fn named(
     vtype: Vtype,
     rdev: u64,
 ) -> Result<VnodeRef> {
-    let op = if vtype == Vtype::Dir { VnOp::Mkdir } else { VnOp::Create };
+    let op = if vtype == Vtype::Dir {
+        VnOp::Mkdir
+    } else {
+        VnOp::Create
+    };
     let made = newnode(dir, name, cookie, vtype, rdev)
         .inspect_err(|_| abort(pmp, Some((op, dir, name)), cookie))?;
     if let Some(node) = made.node() {
@@ -526,17 +555,16 @@ pub(crate) fn readlink(vnode: &VnodeRef, cred: *mut kauth_cred) -> Result<Vec<u8
     msg.set_delta(MAXPATHLEN);
     msg.ask(&pmp, [vnode.node_raw(), NONE])?;
     let len = msg.body().linklen;
-    msg.body().link.get(..len).map(<[u8]>::to_vec).ok_or(Errno::EPROTO)
+    msg.body()
+        .link
+        .get(..len)
+        .map(<[u8]>::to_vec)
+        .ok_or(Errno::EPROTO)
 }
 
 /// VOP_REMOVE and VOP_RMDIR: both locked; `vnode` comes back unlocked and
 /// released, `dir` locked.
-pub(crate) fn remove(
-    dir: &VnodeRef,
-    vnode: VnodeRef,
-    name: &Name<'_>,
-    op: VnOp,
-) -> Result<()> {
+pub(crate) fn remove(dir: &VnodeRef, vnode: VnodeRef, name: &Name<'_>, op: VnOp) -> Result<()> {
     let _kernel = KernelLock::enter();
     let held = name.hold();
     let done = if op == VnOp::Rmdir {
@@ -826,7 +854,10 @@ pub(crate) fn readdir(
     msg.ask(&pmp, [vnode.node_raw(), NONE])?;
     let (left, ncookies) = (msg.body().resid, msg.body().ncookies);
     let moved = resid.checked_sub(left).ok_or(Errno::EPROTO)?;
-    kassert!(ncookies <= cookies_max, "the core let {ncookies} cookies through");
+    kassert!(
+        ncookies <= cookies_max,
+        "the core let {ncookies} cookies through"
+    );
     let entries = msg.payload(dentoff, moved)?.to_vec();
     let offsets = msg.payload(0, ncookies * 8)?;
     let cookies = offsets.chunks_exact(8).map(|chunk| {
@@ -1064,7 +1095,9 @@ pub(crate) fn putpages(vnode: &Arc<Vnode>, range: Range<u64>, how: Put) -> Resul
             }
             run
         });
-        let (Some((first, _)), Some((last, _))) = (run.first(), run.last()) else { break };
+        let (Some((first, _)), Some((last, _))) = (run.first(), run.last()) else {
+            break;
+        };
         let (first, last) = (*first, *last);
         next = last + 1;
         let start = first * PAGE as u64;
@@ -1121,8 +1154,7 @@ pub(crate) fn strategy(
     if node.stat() & PK_PNODE_DYING != 0 && transfer == Transfer::Write {
         return buf.succeed(0);
     }
-    let faf = transfer == Transfer::Write
-        && (vnode.is_dying() || node.stat() & PK_PNODE_FAF != 0);
+    let faf = transfer == Transfer::Write && (vnode.is_dying() || node.stat() & PK_PNODE_FAF != 0);
     let count = buf.bytes().len();
     kassert!(count <= move_max(&pmp), "strategy of {count} bytes");
     match transfer {
@@ -1180,7 +1212,11 @@ fn flush(vnode: &Arc<Vnode>, wait: bool) -> Result<()> {
     if stat & METACACHE != 0 && stat & PK_PNODE_DYING == 0 {
         dosetattr(vnode, &vattr_null(), component::fscred(), !wait)?;
     }
-    putpages(vnode, 0..u64::MAX, if wait { Put::Sync } else { Put::Clean })
+    putpages(
+        vnode,
+        0..u64::MAX,
+        if wait { Put::Sync } else { Put::Clean },
+    )
 }
 
 /// VOP_FSYNC: the vnode is locked.
@@ -1214,7 +1250,9 @@ pub(crate) fn inactive(vnode: &Arc<Vnode>) -> bool {
     if vnode.vtype() == Vtype::Non as u32 {
         return false;
     }
-    let (Ok(pmp), Ok(node)) = (pmp_of(vnode), node_of(vnode)) else { return false };
+    let (Ok(pmp), Ok(node)) = (pmp_of(vnode), node_of(vnode)) else {
+        return false;
+    };
     node.sizemtx.enter();
     let on_demand = pmp.args().flags & abi::KFLAG_IAONDEMAND != 0;
     let wanted = !on_demand || node.stat() & PK_PNODE_DOINACT != 0;
@@ -1243,8 +1281,7 @@ fn expire(pmp: &Pmp, vnode: &Vnode, node: &Node) -> bool {
         return false;
     }
     let now = clock::now_ticks();
-    let (expires, queued) =
-        node.with(|state| (state.expires, state.stat & PK_PNODE_SOPEXP != 0));
+    let (expires, queued) = node.with(|state| (state.expires, state.stat & PK_PNODE_SOPEXP != 0));
     if queued {
         return false;
     }
@@ -1268,7 +1305,9 @@ pub(crate) fn flush_for_reclaim(vnode: &Arc<Vnode>) {
 /// VOP_RECLAIM: the vnode is locked and comes back unlocked.
 pub(crate) fn reclaim(vnode: &Arc<Vnode>) {
     let pmp = pmp_of(vnode);
-    let nlookup = vnode.node().map_or(0, |node| node.with(|state| state.nlookup));
+    let nlookup = vnode
+        .node()
+        .map_or(0, |node| node.with(|state| state.nlookup));
     Vnode::unlock(vnode);
     cache::purge(vnode.handle());
     if let Ok(pmp) = pmp {
@@ -1352,8 +1391,10 @@ pub fn request<T: Message, R>(
 ) -> Result<R> {
     let _kernel = KernelLock::enter();
     let pmp = pmp_of(vnode)?;
+    // The vnode is not locked: it may be reclaimed meanwhile.
+    let node = NodeHold::new(vnode)?;
     let mut msg = message(vnode, more, delta, fill);
-    msg.ask(&pmp, [vnode.node_raw(), NONE])?;
+    msg.ask(&pmp, [node.0, NONE])?;
     let bytes = msg.bytes().to_vec();
     Ok(read(msg.body(), &bytes))
 }
@@ -1419,9 +1460,8 @@ pub(crate) fn vptofh(
     let mut handle = crate::kernel::Fenced::new(room);
     let mut size = room;
     // SAFETY: a live vnode, and as much room as `size` says.
-    let error = unsafe {
-        entry::puffs_vfsop_vptofh(vnode.raw(), handle.as_mut_ptr().cast(), &mut size)
-    };
+    let error =
+        unsafe { entry::puffs_vfsop_vptofh(vnode.raw(), handle.as_mut_ptr().cast(), &mut size) };
     match Errno::check(error) {
         Ok(()) => Ok(handle.take(size)),
         Err(error) => Err((error, size)),

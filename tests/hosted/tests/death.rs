@@ -32,7 +32,9 @@ fn seek(bench: &Bench) -> Task<Result<()>> {
 /// The server dies after it read `read` of `callers` requests.
 fn dies(callers: usize, read: usize) {
     let bench = Bench::new();
-    let calls: Vec<_> = (0..callers).map(|_| seek(&bench).until_asleep(WAITS)).collect();
+    let calls: Vec<_> = (0..callers)
+        .map(|_| seek(&bench).until_asleep(WAITS))
+        .collect();
     for _ in 0..read {
         bench.next::<vn::Seek>();
     }
@@ -81,8 +83,17 @@ fn with_64_callers_after_some_answers() {
     }
     bench.die();
     let outcomes: Vec<_> = calls.into_iter().map(Task::join).collect();
-    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 16);
-    assert_eq!(outcomes.iter().filter(|&&outcome| outcome == Err(Errno::ENXIO)).count(), 48);
+    assert_eq!(
+        outcomes.iter().filter(|outcome| outcome.is_ok()).count(),
+        16
+    );
+    assert_eq!(
+        outcomes
+            .iter()
+            .filter(|&&outcome| outcome == Err(Errno::ENXIO))
+            .count(),
+        48
+    );
     bench.finish();
 }
 
@@ -90,8 +101,13 @@ fn with_64_callers_after_some_answers() {
 fn while_a_request_is_being_copied_out() {
     for callers in [1, 64] {
         let bench = Bench::new();
-        let calls: Vec<_> = (0..callers).map(|_| seek(&bench).until_asleep(WAITS)).collect();
-        let (inside, go) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let calls: Vec<_> = (0..callers)
+            .map(|_| seek(&bench).until_asleep(WAITS))
+            .collect();
+        let (inside, go) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicBool::new(false)),
+        );
         let flags = (inside.clone(), go.clone());
         let client = bench.client();
         client.set_copyout(Some(Arc::new(move |_| {
@@ -99,12 +115,16 @@ fn while_a_request_is_being_copied_out() {
             kernel::pause_until(|| flags.1.load(Ordering::SeqCst));
             0
         })));
-        let reader = bench.server.spawn("reader", move |_| client.read().map(drop));
+        let reader = bench
+            .server
+            .spawn("reader", move |_| client.read().map(drop));
         until("the copy", || inside.load(Ordering::SeqCst));
         // The process cannot exit while a thread of it is in a system call,
         // but the mount can go.
         let mount = bench.mount.clone();
-        let umount = bench.user.spawn("umount", move |_| kernel::unmount_mount(&mount, MNT_FORCE));
+        let umount = bench
+            .user
+            .spawn("umount", move |_| kernel::unmount_mount(&mount, MNT_FORCE));
         if callers == 1 {
             // Interrupted, as nobody answers.
             let umount = umount.until_asleep(WAITS);
@@ -202,7 +222,9 @@ fn while_a_reader_of_pages_waits() {
     for nth in 0..40 {
         let server = User::new("server");
         let client = server.run(|_| Client::open());
-        let mount = server.run(|_| client.mount(MNT, &mount_args("memfs"))).unwrap();
+        let mount = server
+            .run(|_| client.mount(MNT, &mount_args("memfs")))
+            .unwrap();
         let mut fs = MemFs::new();
         let mut reads = 0;
         let task = server::spawn(&server, client, move |frame| {
@@ -220,7 +242,9 @@ fn while_a_reader_of_pages_waits() {
         file.fsync().unwrap();
         drop(file);
         kernel.shrink();
-        let outcome = user.open("/mnt/f", Open::READ).and_then(|file| file.read(1 << 20));
+        let outcome = user
+            .open("/mnt/f", Open::READ)
+            .and_then(|file| file.read(1 << 20));
         assert_eq!(outcome.map(drop), Err(Errno::ENXIO));
         task.join();
         until("the mount to go", || mount.is_gone());
@@ -236,10 +260,16 @@ fn on_the_request_to_unmount() {
     for round in 0..200 {
         let server = User::new("server");
         let client = server.run(|_| Client::open());
-        let mount = server.run(|_| client.mount(MNT, &mount_args("memfs"))).unwrap();
+        let mount = server
+            .run(|_| client.mount(MNT, &mount_args("memfs")))
+            .unwrap();
         let mut fs = MemFs::new();
         let task = server::spawn(&server, client, move |frame| {
-            if frame.is::<vfs::Unmount>() { Answer::Exit } else { fs.serve(frame) }
+            if frame.is::<vfs::Unmount>() {
+                Answer::Exit
+            } else {
+                fs.serve(frame)
+            }
         });
         let user = User::new("user");
         let flags = if round % 2 == 0 { 0 } else { MNT_FORCE };
@@ -258,7 +288,9 @@ fn on_the_first_request() {
     for _ in 0..300 {
         let server = User::new("server");
         let client = server.run(|_| Client::open());
-        let mount = server.run(|_| client.mount(MNT, &mount_args("exit"))).unwrap();
+        let mount = server
+            .run(|_| client.mount(MNT, &mount_args("exit")))
+            .unwrap();
         let task = server::spawn(&server, client, |_| Answer::Exit);
         let user = User::new("user");
         let outcome = user.stat(MNT).map(drop);
@@ -365,8 +397,10 @@ fn while_somebody_unmounts() {
             // Whoever is late finds nothing.
             let outcome = umount.join();
             let late = [Errno::EINVAL, Errno::ENOENT, Errno::ENXIO];
-            assert!(outcome.is_ok() || outcome.is_err_and(|error| late.contains(&error)),
-                "{outcome:?}");
+            assert!(
+                outcome.is_ok() || outcome.is_err_and(|error| late.contains(&error)),
+                "{outcome:?}"
+            );
         }
         until("the mount to go", || mount.is_gone());
         drop((mount, server));
@@ -382,12 +416,18 @@ fn under_a_load_of_everything() {
     for round in 0..30_usize {
         let server = User::new("server");
         let client = server.run(|_| Client::open());
-        let mount = server.run(|_| client.mount(MNT, &mount_args("memfs"))).unwrap();
+        let mount = server
+            .run(|_| client.mount(MNT, &mount_args("memfs")))
+            .unwrap();
         let mut fs = MemFs::new();
         let mut left = 20 + round * 13;
         let task = server::spawn(&server, client, move |frame: &Frame| {
             left -= 1;
-            if left == 0 { Answer::Exit } else { fs.serve(frame) }
+            if left == 0 {
+                Answer::Exit
+            } else {
+                fs.serve(frame)
+            }
         });
         let user = User::new("user");
         let tasks: Vec<_> = (0..4)
@@ -413,7 +453,10 @@ fn under_a_load_of_everything() {
             .collect();
         for work in tasks {
             let outcome = work.join();
-            assert!(matches!(outcome, Err(Errno::ENXIO | Errno::ENOENT)), "{outcome:?}");
+            assert!(
+                matches!(outcome, Err(Errno::ENXIO | Errno::ENOENT)),
+                "{outcome:?}"
+            );
         }
         task.join();
         until("the mount to go", || mount.is_gone());
@@ -432,7 +475,9 @@ fn the_next_server_can_mount_at_once() {
         let mount = server.run(|_| client.mount(MNT, &quiet_args())).unwrap();
         let call = server.spawn("call", |user| user.stat(MNT).map(|va| va.size));
         let request = server.run(|_| client.read()).unwrap();
-        server.run(|_| client.write(&attributes(&request, Vtype::Dir, 1))).unwrap();
+        server
+            .run(|_| client.write(&attributes(&request, Vtype::Dir, 1)))
+            .unwrap();
         assert_eq!(call.join(), Ok(1));
         server.run(|_| drop(client));
         drop((mount, server));
@@ -459,7 +504,10 @@ fn every_kind_of_waiter_is_sent_off() {
         }),
         bench.call(|user| user.vnode("/mnt/name").map(drop)),
     ];
-    let calls: Vec<_> = calls.into_iter().map(|call| call.until_asleep(WAITS)).collect();
+    let calls: Vec<_> = calls
+        .into_iter()
+        .map(|call| call.until_asleep(WAITS))
+        .collect();
     for _ in 0..3 {
         let frame = bench.frame();
         assert!(frame.req().opclass != vn::Inactive::OP);

@@ -66,10 +66,16 @@ fn a_non_blocking_read_does_not_wait() {
     let bench = Bench::new();
     let client = bench.client();
     client.file().set_nonblock(true);
-    assert_eq!(bench.server.run(|_| client.read().map(drop)), Err(Errno::EWOULDBLOCK));
+    assert_eq!(
+        bench.server.run(|_| client.read().map(drop)),
+        Err(Errno::EWOULDBLOCK)
+    );
     let call = getattr(&bench).until_asleep(WAITS);
     let request = bench.server.run(|_| client.read()).unwrap();
-    assert_eq!(bench.server.run(|_| client.read().map(drop)), Err(Errno::EWOULDBLOCK));
+    assert_eq!(
+        bench.server.run(|_| client.read().map(drop)),
+        Err(Errno::EWOULDBLOCK)
+    );
     bench.send(&attributes(&request, Vtype::Dir, 1));
     assert_eq!(call.join(), Ok(1));
     drop(client);
@@ -82,7 +88,9 @@ fn poll_sees_what_there_is_to_read() {
     let client = bench.client();
     assert_eq!(bench.server.run(|_| client.file().poll(None)), Ok(false));
     let poller = client.clone();
-    let poll = bench.server.spawn("poll", move |_| poller.file().poll(Some(100 * HZ as i32)));
+    let poll = bench
+        .server
+        .spawn("poll", move |_| poller.file().poll(Some(100 * HZ as i32)));
     let poll = poll.until_asleep("poll");
     let call = getattr(&bench);
     assert_eq!(poll.join(), Ok(true));
@@ -144,7 +152,10 @@ fn a_server_that_dies_in_the_middle_of_a_frame_leaves_nothing() {
     let bench = Bench::new();
     let call = getattr(&bench).until_asleep(WAITS);
     let client = bench.client();
-    bench.server.run(|_| client.file().read(&mut [0; 10])).unwrap();
+    bench
+        .server
+        .run(|_| client.file().read(&mut [0; 10]))
+        .unwrap();
     bench.server.run(|_| drop(client));
     bench.die();
     assert_eq!(call.join(), Err(Errno::ENXIO));
@@ -192,7 +203,11 @@ fn several_threads_can_read_one_descriptor() {
                 let mut ids = HashSet::new();
                 for _ in 0..CALLS / 4 {
                     let size = vnops::request::<vn::Getattr, _>(
-                        &root, 0, 0, |_, _| {}, |reply, _| reply.va.size,
+                        &root,
+                        0,
+                        0,
+                        |_, _| {},
+                        |reply, _| reply.va.size,
                     );
                     assert!(ids.insert(size.unwrap()));
                 }
@@ -214,7 +229,10 @@ fn one_reader_is_woken_for_one_request() {
     let readers: Vec<_> = (0..8)
         .map(|_| {
             let client = bench.client();
-            bench.server.spawn("reader", move |_| client.read()).until_asleep(READS)
+            bench
+                .server
+                .spawn("reader", move |_| client.read())
+                .until_asleep(READS)
         })
         .collect();
     let call = getattr(&bench);
@@ -300,7 +318,9 @@ fn a_forced_unmount_while_a_reader_copies_out() {
 #[test]
 fn a_forced_unmount_while_a_reader_copies_out_what_somebody_waits_for() {
     let bench = Bench::new();
-    let call = bench.call(|user| user.statvfs(MNT).map(drop)).until_asleep(WAITS);
+    let call = bench
+        .call(|user| user.statvfs(MNT).map(drop))
+        .until_asleep(WAITS);
     let gate = Gate::new();
     let client = bench.client();
     client.set_copyout(Some(gate.hook()));
@@ -319,7 +339,9 @@ fn a_forced_unmount_while_a_writer_copies_in() {
     let gate = Gate::new();
     let client = bench.client();
     client.set_copyin(Some(gate.hook()));
-    let writer = bench.server.spawn("writer", move |_| client.write(&header_frame(0, 0, 1)));
+    let writer = bench
+        .server
+        .spawn("writer", move |_| client.write(&header_frame(0, 0, 1)));
     gate.until_inside();
     unmount_under(&bench);
     gate.open();
@@ -332,7 +354,9 @@ fn a_forced_unmount_while_a_reader_waits() {
     let bench = Bench::new();
     let client = bench.client();
     let reader = bench.server.spawn("reader", move |_| {
-        let first = client.read().map(|frame| client.write(&frame.reply_header()));
+        let first = client
+            .read()
+            .map(|frame| client.write(&frame.reply_header()));
         (first.map(drop), client.read().map(drop))
     });
     let reader = reader.until_asleep(READS);
@@ -364,8 +388,13 @@ fn a_mount_finds_the_descriptor_again_after_another_failed() {
     let client = server.run(|_| Client::open());
     let mut bad = mount_args("bad");
     bad.vers = 1;
-    assert_eq!(server.run(|_| client.mount(MNT, &bad)).map(drop), Err(Errno::EINVAL));
-    let mount = server.run(|_| client.mount(MNT, &mount_args("good"))).unwrap();
+    assert_eq!(
+        server.run(|_| client.mount(MNT, &bad)).map(drop),
+        Err(Errno::EINVAL)
+    );
+    let mount = server
+        .run(|_| client.mount(MNT, &mount_args("good")))
+        .unwrap();
     drop((client, mount, server));
     kernel.shutdown();
 }
@@ -379,7 +408,13 @@ fn thousands_of_requests_may_be_at_the_server_at_once() {
         .map(|nth| {
             let file = file.again();
             bench.call(move |_| {
-                vnops::request::<vn::Seek, _>(&file, 0, 0, |msg, _| msg.newoff = nth as i64, |_, _| ())
+                vnops::request::<vn::Seek, _>(
+                    &file,
+                    0,
+                    0,
+                    |msg, _| msg.newoff = nth as i64,
+                    |_, _| (),
+                )
             })
         })
         .collect();

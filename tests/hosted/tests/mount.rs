@@ -41,7 +41,10 @@ fn try_mount(change: impl FnOnce(&mut KArgs)) -> (Result<()>, Vec<String>) {
 fn refused(field: &str, change: impl FnOnce(&mut KArgs)) {
     let (outcome, console) = try_mount(change);
     assert_eq!(outcome, Err(Errno::EINVAL), "{field}");
-    assert!(console.iter().any(|line| line.contains(field)), "{field} is not in {console:?}");
+    assert!(
+        console.iter().any(|line| line.contains(field)),
+        "{field} is not in {console:?}"
+    );
 }
 
 fn accepted(change: impl FnOnce(&mut KArgs)) {
@@ -63,21 +66,30 @@ fn another_version_is_refused() {
 
 #[test]
 fn unknown_flags_are_refused() {
-    for bit in (0..32).map(|bit| 1 << bit).filter(|bit| KFLAG_MASK & bit == 0) {
+    for bit in (0..32)
+        .map(|bit| 1 << bit)
+        .filter(|bit| KFLAG_MASK & bit == 0)
+    {
         refused("pa_flags", |args| args.flags |= bit);
     }
 }
 
 #[test]
 fn every_known_flag_is_accepted() {
-    for bit in (0..32).map(|bit| 1 << bit).filter(|bit| KFLAG_MASK & bit != 0) {
+    for bit in (0..32)
+        .map(|bit| 1 << bit)
+        .filter(|bit| KFLAG_MASK & bit != 0)
+    {
         accepted(|args| args.flags |= bit);
     }
 }
 
 #[test]
 fn unknown_file_handle_flags_are_refused() {
-    for bit in (0..32).map(|bit| 1 << bit).filter(|bit| FHFLAG_MASK & bit == 0) {
+    for bit in (0..32)
+        .map(|bit| 1 << bit)
+        .filter(|bit| FHFLAG_MASK & bit == 0)
+    {
         refused("pa_fhflags", |args| args.fhflags |= bit);
     }
 }
@@ -100,9 +112,13 @@ fn a_file_handle_that_is_too_large_is_refused() {
 
 #[test]
 fn a_file_handle_that_does_not_fit_nfs_is_refused() {
-    refused("NFSv2", |args| (args.fhflags, args.fhsize) = (FHFLAG_NFSV2, 29));
+    refused("NFSv2", |args| {
+        (args.fhflags, args.fhsize) = (FHFLAG_NFSV2, 29)
+    });
     accepted(|args| (args.fhflags, args.fhsize) = (FHFLAG_NFSV2, 28));
-    refused("NFSv3", |args| (args.fhflags, args.fhsize) = (FHFLAG_NFSV3, 61));
+    refused("NFSv3", |args| {
+        (args.fhflags, args.fhsize) = (FHFLAG_NFSV3, 61)
+    });
     accepted(|args| (args.fhflags, args.fhsize) = (FHFLAG_NFSV3, 60));
     accepted(|args| (args.fhflags, args.fhsize) = (FHFLAG_DYNAMIC, 500));
 }
@@ -149,10 +165,14 @@ fn a_path_that_cannot_be_read_is_refused() {
     let kernel = Kernel::boot();
     let server = User::new("server");
     let client = server.run(|_| Client::open());
-    let outcome = server.run(|_| server::mount(None, &mount_args("test"))).map(drop);
+    let outcome = server
+        .run(|_| server::mount(None, &mount_args("test")))
+        .map(drop);
     assert_eq!(outcome.map_err(Errno::get), Err(14));
     // The descriptor is as good as before.
-    let mount = server.run(|_| client.mount(MNT, &mount_args("test"))).unwrap();
+    let mount = server
+        .run(|_| client.mount(MNT, &mount_args("test")))
+        .unwrap();
     drop(client);
     drop((mount, server));
     kernel.shutdown();
@@ -182,7 +202,9 @@ fn a_mount_without_a_service_thread_fails_and_leaves_nothing() {
     kernel.fail_threads(1);
     let outcome = server.run(|_| client.mount(MNT, &mount_args("test")));
     assert_eq!(outcome.map(drop).map_err(Errno::get), Err(35));
-    let mount = server.run(|_| client.mount(MNT, &mount_args("test"))).unwrap();
+    let mount = server
+        .run(|_| client.mount(MNT, &mount_args("test")))
+        .unwrap();
     drop(client);
     drop((mount, server));
     kernel.shutdown();
@@ -195,7 +217,9 @@ fn a_mount_point_that_is_not_there_undoes_the_mount() {
     let client = server.run(|_| Client::open());
     let args = mount_args("test");
     let outcome = server.run(|_| {
-        kernel::mount(Some(MNT), args.as_bytes(), MountKind::New, || Err(Errno::ENOENT))
+        kernel::mount(Some(MNT), args.as_bytes(), MountKind::New, || {
+            Err(Errno::ENOENT)
+        })
     });
     assert_eq!(outcome.map(drop), Err(Errno::ENOENT));
     drop((client, server));
@@ -233,7 +257,10 @@ fn an_update_is_not_supported() {
     let bench = Bench::new();
     let args = quiet_args();
     let update = || kernel::mount(Some(MNT), args.as_bytes(), MountKind::Update, || Ok(()));
-    assert_eq!(bench.server.run(|_| update()).map(drop), Err(Errno::EOPNOTSUPP));
+    assert_eq!(
+        bench.server.run(|_| update()).map(drop),
+        Err(Errno::EOPNOTSUPP)
+    );
     bench.assert_alive();
     bench.finish();
 }
@@ -325,9 +352,15 @@ fn many_mounts_live_side_by_side() {
             let server = User::new("server");
             let client = server.run(|_| Client::open());
             let path = format!("/mnt{i}");
-            let mount = server.run(|_| client.mount(&path, &mount_args("memfs"))).unwrap();
+            let mount = server
+                .run(|_| client.mount(&path, &mount_args("memfs")))
+                .unwrap();
             let mut fs = MemFs::new();
-            (server::spawn(&server, client, move |frame: &Frame| fs.serve(frame)), mount, path)
+            (
+                server::spawn(&server, client, move |frame: &Frame| fs.serve(frame)),
+                mount,
+                path,
+            )
         })
         .collect();
     let user = User::new("user");
@@ -356,8 +389,12 @@ fn one_process_can_serve_two_mounts() {
     let kernel = Kernel::boot();
     let server = User::new("server");
     let (one, two) = server.run(|_| (Client::open(), Client::open()));
-    let first = server.run(|_| one.mount("/one", &mount_args("one"))).unwrap();
-    let second = server.run(|_| two.mount("/two", &mount_args("two"))).unwrap();
+    let first = server
+        .run(|_| one.mount("/one", &mount_args("one")))
+        .unwrap();
+    let second = server
+        .run(|_| two.mount("/two", &mount_args("two")))
+        .unwrap();
     let third = server.run(|_| server::mount(Some("/three"), &mount_args("three")));
     assert_eq!(third.map(drop), Err(Errno::ENOENT));
     drop(one);

@@ -160,18 +160,33 @@ fn a_good_reply_to_every_request_is_a_success() {
 
 #[test]
 fn an_errno_needs_only_a_header() {
-    each(|_, request, _| request.reply_error(5), |_| (Err(Errno::EIO), false));
+    each(
+        |_, request, _| request.reply_error(5),
+        |_| (Err(Errno::EIO), false),
+    );
 }
 
 #[test]
 fn a_header_is_no_success_where_more_is_read_back() {
-    let expect = |kind: &Kind| if kind.reads_back { PROTO } else { (Ok(()), false) };
+    let expect = |kind: &Kind| {
+        if kind.reads_back {
+            PROTO
+        } else {
+            (Ok(()), false)
+        }
+    };
     each(|_, request, _| request.reply_header(), expect);
 }
 
 #[test]
 fn a_reply_that_ends_early_is_no_success_where_more_is_read_back() {
-    let expect = |kind: &Kind| if kind.reads_back { PROTO } else { (Ok(()), false) };
+    let expect = |kind: &Kind| {
+        if kind.reads_back {
+            PROTO
+        } else {
+            (Ok(()), false)
+        }
+    };
     let short = |_: &Kind, request: &Frame, _: Frame| {
         request.reply(request.req().buflen.min(size_of::<Req>() + 4))
     };
@@ -196,7 +211,11 @@ fn a_reply_longer_than_its_request_allows_is_refused() {
 fn a_reply_of_another_class_is_refused() {
     let other = |_: &Kind, request: &Frame, mut good: Frame| {
         let vn = u16::from(OpClass::Vn);
-        let class = if request.req().opclass == vn { OpClass::Vfs } else { OpClass::Vn };
+        let class = if request.req().opclass == vn {
+            OpClass::Vfs
+        } else {
+            OpClass::Vn
+        };
         good.req_mut().opclass = class.into();
         good
     };
@@ -222,7 +241,10 @@ fn an_errno_that_does_not_exist_is_refused() {
 
 #[test]
 fn the_largest_errno_is_passed_on() {
-    each(|_, request, _| request.reply_error(96), |_| (Err(Errno::EPROTO), false));
+    each(
+        |_, request, _| request.reply_error(96),
+        |_| (Err(Errno::EPROTO), false),
+    );
 }
 
 #[test]
@@ -282,8 +304,15 @@ fn a_frame_shorter_than_a_header_is_answered_with_what_was_sent_and_zeroes() {
         assert!(answer.is_response() || len < 26, "{len}");
         assert_eq!(answer.req().rv, Errno::EINVAL.get(), "{len} bytes");
         // What the server did not send is zero: nothing of the kernel's.
-        assert_eq!(answer.req().id, if len >= 16 { 0xa5a5_a5a5_a5a5_a5a5 }
-            else { answer.req().id & 0xff }, "{len} bytes");
+        assert_eq!(
+            answer.req().id,
+            if len >= 16 {
+                0xa5a5_a5a5_a5a5_a5a5
+            } else {
+                answer.req().id & 0xff
+            },
+            "{len} bytes"
+        );
         if len < 24 {
             assert_eq!(answer.req().cookie.0 & !0xffff_ffff, 0);
         }
@@ -297,13 +326,26 @@ fn a_frame_shorter_than_a_header_is_answered_with_what_was_sent_and_zeroes() {
 #[test]
 fn a_write_that_is_no_frame_is_refused_by_the_device() {
     let bench = Bench::new();
-    for (framelen, len) in [(0, 64), (7, 64), (65, 64), (u64::MAX as usize, 64), (1 << 30, 64)] {
+    for (framelen, len) in [
+        (0, 64),
+        (7, 64),
+        (65, 64),
+        (u64::MAX as usize, 64),
+        (1 << 30, 64),
+    ] {
         let mut frame = Frame::new(len);
         frame.set_framelen(framelen);
-        assert_eq!(bench.try_send(&frame), Err(Errno::EINVAL), "{framelen} of {len}");
+        assert_eq!(
+            bench.try_send(&frame),
+            Err(Errno::EINVAL),
+            "{framelen} of {len}"
+        );
     }
     for len in 0..8 {
-        assert_eq!(bench.try_send(&Frame::from_bytes(&vec![0; len])), Err(Errno::EINVAL));
+        assert_eq!(
+            bench.try_send(&Frame::from_bytes(&vec![0; len])),
+            Err(Errno::EINVAL)
+        );
     }
     bench.assert_alive();
     bench.finish();
@@ -312,9 +354,18 @@ fn a_write_that_is_no_frame_is_refused_by_the_device() {
 #[test]
 fn a_class_that_servers_do_not_send_is_answered_with_eopnotsupp() {
     let bench = Bench::new();
-    for class in [0, OpClass::Cache.into(), OpClass::Error.into(), OpClass::Suspend.into()] {
+    for class in [
+        0,
+        OpClass::Cache.into(),
+        OpClass::Error.into(),
+        OpClass::Suspend.into(),
+    ] {
         bench.send(&header_frame(class, 0, 9));
-        assert_eq!(bench.response(), (9, Errno::EOPNOTSUPP.get()), "class {class}");
+        assert_eq!(
+            bench.response(),
+            (9, Errno::EOPNOTSUPP.get()),
+            "class {class}"
+        );
     }
     bench.assert_alive();
     bench.finish();
@@ -360,7 +411,9 @@ fn lookup_of(user: &User, _: &VnodeRef) -> Result<()> {
 
 #[test]
 fn a_lookup_without_a_cookie_is_refused() {
-    refused(lookup_of, |request| found(request, Cookie::NULL, Vtype::Reg, 0));
+    refused(lookup_of, |request| {
+        found(request, Cookie::NULL, Vtype::Reg, 0)
+    });
 }
 
 #[test]
@@ -383,7 +436,9 @@ fn a_lookup_that_finds_no_type_is_refused() {
 fn a_lookup_that_finds_an_impossible_size_is_refused() {
     refused(lookup_of, |request| found(request, FILE, Vtype::Reg, -1));
     refused(lookup_of, |request| found(request, FILE, Vtype::Reg, -5));
-    refused(lookup_of, |request| found(request, FILE, Vtype::Reg, i64::MIN));
+    refused(lookup_of, |request| {
+        found(request, FILE, Vtype::Reg, i64::MIN)
+    });
 }
 
 #[test]
@@ -403,9 +458,13 @@ fn a_file_keeps_its_type() {
 #[test]
 fn attributes_with_an_impossible_size_are_refused() {
     let getattr = |user: &User, _: &VnodeRef| user.stat(MNT).map(drop);
-    refused(getattr, |request| attributes(request, Vtype::Dir, -2_i64 as u64));
+    refused(getattr, |request| {
+        attributes(request, Vtype::Dir, -2_i64 as u64)
+    });
     refused(getattr, |request| attributes(request, Vtype::Dir, 1 << 63));
-    refused(getattr, |request| attributes(request, Vtype::Dir, u64::MAX - 5));
+    refused(getattr, |request| {
+        attributes(request, Vtype::Dir, u64::MAX - 5)
+    });
     refused(getattr, |request| attributes(request, Vtype::Dir, 1 << 62));
 }
 
@@ -422,7 +481,9 @@ fn read_100(_: &User, root: &VnodeRef) -> Result<()> {
 
 #[test]
 fn a_read_whose_resid_grows_is_refused() {
-    refused(read_100, |request| request.reply_data::<vn::Read>(&[], |reply| reply.resid = 101));
+    refused(read_100, |request| {
+        request.reply_data::<vn::Read>(&[], |reply| reply.resid = 101)
+    });
     refused(read_100, |request| {
         request.reply_data::<vn::Read>(&[], |reply| reply.resid = usize::MAX)
     });
@@ -430,8 +491,12 @@ fn a_read_whose_resid_grows_is_refused() {
 
 #[test]
 fn a_read_with_less_data_than_it_says_is_refused() {
-    refused(read_100, |request| request.reply_data::<vn::Read>(&[1; 99], |reply| reply.resid = 0));
-    refused(read_100, |request| request.reply_data::<vn::Read>(&[], |reply| reply.resid = 99));
+    refused(read_100, |request| {
+        request.reply_data::<vn::Read>(&[1; 99], |reply| reply.resid = 0)
+    });
+    refused(read_100, |request| {
+        request.reply_data::<vn::Read>(&[], |reply| reply.resid = 99)
+    });
 }
 
 #[test]
@@ -439,7 +504,9 @@ fn a_write_whose_resid_grows_is_refused() {
     let write = |_: &User, root: &VnodeRef| {
         request::<vn::Write, _>(root, 100, 0, |msg, _| msg.resid = 100, |_, _| ())
     };
-    refused(write, |request| request.reply_with::<vn::Write>(|reply| reply.resid = 101));
+    refused(write, |request| {
+        request.reply_with::<vn::Write>(|reply| reply.resid = 101)
+    });
 }
 
 #[test]
@@ -459,31 +526,38 @@ fn a_link_longer_than_a_path_is_refused() {
 
 #[test]
 fn a_link_with_less_text_than_it_says_is_refused() {
-    refused(|_, root| plain::<vn::Readlink>(root), |request| {
-        let mut reply = request.reply_with::<vn::Readlink>(|reply| reply.linklen = 100);
-        reply.resize(std::mem::offset_of!(vn::Readlink, link) + 99);
-        reply
-    });
+    refused(
+        |_, root| plain::<vn::Readlink>(root),
+        |request| {
+            let mut reply = request.reply_with::<vn::Readlink>(|reply| reply.linklen = 100);
+            reply.resize(std::mem::offset_of!(vn::Readlink, link) + 99);
+            reply
+        },
+    );
 }
 
 #[test]
 fn a_listing_with_too_many_cookies_is_refused() {
-    refused(|user, _| user.readdir_cookies(MNT, 4096).map(drop), |request| {
-        request.reply_data::<vn::Readdir>(&[], |reply| reply.ncookies += 1)
-    });
-    refused(|user, _| user.readdir(MNT, 4096).map(drop), |request| {
-        request.reply_data::<vn::Readdir>(&[], |reply| reply.ncookies = 1)
-    });
+    refused(
+        |user, _| user.readdir_cookies(MNT, 4096).map(drop),
+        |request| request.reply_data::<vn::Readdir>(&[], |reply| reply.ncookies += 1),
+    );
+    refused(
+        |user, _| user.readdir(MNT, 4096).map(drop),
+        |request| request.reply_data::<vn::Readdir>(&[], |reply| reply.ncookies = 1),
+    );
 }
 
 #[test]
 fn a_listing_with_less_data_than_it_says_is_refused() {
-    refused(|user, _| user.readdir(MNT, 4096).map(drop), |request| {
-        request.reply_data::<vn::Readdir>(&[0; 31], |reply| reply.resid -= 32)
-    });
-    refused(|user, _| user.readdir(MNT, 4096).map(drop), |request| {
-        request.reply_data::<vn::Readdir>(&[], |reply| reply.resid += 1)
-    });
+    refused(
+        |user, _| user.readdir(MNT, 4096).map(drop),
+        |request| request.reply_data::<vn::Readdir>(&[0; 31], |reply| reply.resid -= 32),
+    );
+    refused(
+        |user, _| user.readdir(MNT, 4096).map(drop),
+        |request| request.reply_data::<vn::Readdir>(&[], |reply| reply.resid += 1),
+    );
 }
 
 #[test]
@@ -561,7 +635,11 @@ fn a_file_handle_of_a_file_that_cannot_be_is_refused() {
             reply.vtype = vtype.into();
             reply.size = size;
         }));
-        assert_eq!(call.join(), Err(Errno::EPROTO), "{cookie:?} {vtype:?} {size}");
+        assert_eq!(
+            call.join(),
+            Err(Errno::EPROTO),
+            "{cookie:?} {vtype:?} {size}"
+        );
         bench.complaint();
         bench.finish();
     }
@@ -586,7 +664,10 @@ fn a_page_that_the_server_has_only_in_part_ends_in_zeroes() {
     let (error, resid, data) = call.join();
     assert_eq!((error, resid), (0, 0));
     assert!(data[..100].iter().all(|&byte| byte == 7));
-    assert!(data[100..].iter().all(|&byte| byte == 0), "another file's data");
+    assert!(
+        data[100..].iter().all(|&byte| byte == 0),
+        "another file's data"
+    );
     bench.finish();
 }
 
@@ -688,7 +769,10 @@ fn a_page_whose_write_is_answered_wrongly_is_completed_once() {
     assert_eq!(written(Frame::reply_header, true), (proto, 4096));
     let grown = |request: &Frame| request.reply_with::<vn::Write>(|reply| reply.resid = 5000);
     assert_eq!(written(grown, true), (proto, 4096));
-    assert_eq!(written(|request| request.reply_error(200), true), (proto, 4096));
+    assert_eq!(
+        written(|request| request.reply_error(200), true),
+        (proto, 4096)
+    );
     let longer = |request: &Frame| request.reply(request.req().buflen + 8);
     assert_eq!(written(longer, true), (proto, 4096));
 }
@@ -713,8 +797,14 @@ fn polled(reply: fn(&Frame) -> Frame) -> i32 {
 
 #[test]
 fn a_poll_gets_the_servers_events() {
-    assert_eq!(polled(|frame| frame.reply_with::<vn::Poll>(|reply| reply.events = 1)), 1);
-    assert_eq!(polled(|frame| frame.reply_with::<vn::Poll>(|reply| reply.events = 5)), 5);
+    assert_eq!(
+        polled(|frame| frame.reply_with::<vn::Poll>(|reply| reply.events = 1)),
+        1
+    );
+    assert_eq!(
+        polled(|frame| frame.reply_with::<vn::Poll>(|reply| reply.events = 5)),
+        5
+    );
 }
 
 #[test]
@@ -789,7 +879,12 @@ fn setbacks_of_a_second_node_reach_that() {
     assert_eq!(call.join(), Ok(()));
     drop(file);
     until("the vnode to be reclaimed", || {
-        bench.kernel.outstanding().get("vnode").map_or(0, |count| count.objects) <= 1
+        bench
+            .kernel
+            .outstanding()
+            .get("vnode")
+            .map_or(0, |count| count.objects)
+            <= 1
     });
     bench.finish();
 }
@@ -818,9 +913,18 @@ fn credentials_names_and_ids_are_the_callers() {
 fn the_part_that_only_a_reply_fills_is_kept_back() {
     let bench = Bench::new();
     let call = ask(&bench, |_, root| {
-        request::<vn::Read, _>(root, 5000, 5000, |msg, _| msg.resid = 5000, |msg, bytes| {
-            (msg.resid, bytes[vn::Read::DATA..vn::Read::DATA + 5000].to_vec())
-        })
+        request::<vn::Read, _>(
+            root,
+            5000,
+            5000,
+            |msg, _| msg.resid = 5000,
+            |msg, bytes| {
+                (
+                    msg.resid,
+                    bytes[vn::Read::DATA..vn::Read::DATA + 5000].to_vec(),
+                )
+            },
+        )
     });
     let request = bench.next::<vn::Read>();
     assert_eq!(request.len(), size_of::<vn::Read>());
@@ -835,7 +939,12 @@ fn the_part_that_only_a_reply_fills_is_kept_back() {
 #[test]
 fn a_node_that_the_kernel_does_not_know_is_nobody() {
     let bench = Bench::new();
-    let rv = bench.flush(puffs_rs::abi::notify::FlushOp::InvalNamecacheDir, NOBODY, 0, 0);
+    let rv = bench.flush(
+        puffs_rs::abi::notify::FlushOp::InvalNamecacheDir,
+        NOBODY,
+        0,
+        0,
+    );
     assert_eq!(rv, Errno::ENOENT.get());
     bench.finish();
 }

@@ -17,7 +17,9 @@ use std::sync::{
 };
 
 fn getattr(bench: &Bench) -> Task<Result<u64>> {
-    bench.call(|user| user.stat(MNT).map(|va| va.size)).until_asleep(WAITS)
+    bench
+        .call(|user| user.stat(MNT).map(|va| va.size))
+        .until_asleep(WAITS)
 }
 
 #[test]
@@ -61,7 +63,10 @@ struct Stopped {
 }
 
 fn stop_in_copyout(bench: &Bench, error: i32) -> Stopped {
-    let (inside, go) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (inside, go) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
     let client = bench.client();
     let (hook_inside, hook_go) = (inside.clone(), go.clone());
     client.set_copyout(Some(Arc::new(move |_| {
@@ -148,7 +153,10 @@ fn an_important_signal_ends_a_request_after_another_did_not() {
 #[test]
 fn the_signal_mask_is_as_it_was() {
     let bench = Bench::new();
-    let (before, after) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (before, after) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
     let flags = (before.clone(), after.clone());
     let call = bench.call(move |user| {
         let done = user.stat(MNT).map(drop);
@@ -289,14 +297,19 @@ fn a_reply_and_a_signal_at_once_are_one_or_the_other() {
     bench.assert_quiet();
     bench.assert_alive();
     bench.finish();
-    assert!(interrupted > 0, "{replied} replied, {interrupted} interrupted");
+    assert!(
+        interrupted > 0,
+        "{replied} replied, {interrupted} interrupted"
+    );
 }
 
 #[test]
 fn a_reader_of_the_device_can_be_interrupted() {
     let bench = Bench::new();
     let client = bench.client();
-    let reader = bench.server.spawn("reader", move |_| client.read().map(drop));
+    let reader = bench
+        .server
+        .spawn("reader", move |_| client.read().map(drop));
     let reader = reader.until_asleep(READS);
     reader.signal(SIGUSR1);
     assert_eq!(reader.join(), Err(Errno::EINTR));
@@ -326,7 +339,10 @@ fn a_wakeup_meant_for_an_interrupted_reader_reaches_another() {
     for _ in 0..300 {
         let read = |bench: &Bench| {
             let client = bench.client();
-            bench.server.spawn("reader", move |_| client.read()).until_asleep(READS)
+            bench
+                .server
+                .spawn("reader", move |_| client.read())
+                .until_asleep(READS)
         };
         let (first, second) = (read(&bench), read(&bench));
         // One is woken for the request, one is interrupted, maybe the same.

@@ -1,12 +1,18 @@
 //! The first thing that has to work.
 
-use puffs_hosted::{kernel::{self, Kernel}, server::{self, memfs::MemFs, Client}, user::{Open, User}};
+use puffs_hosted::{
+    kernel::{self, Kernel},
+    server::{self, memfs::MemFs, Client},
+    user::{Open, User},
+};
 #[test]
 fn mount_create_read() {
     let kernel = Kernel::boot();
     let server = User::new("memfs");
     let client = server.run(|_| Client::open());
-    let mount = server.run(|_| client.mount("/mnt", &server::mount_args("memfs"))).unwrap();
+    let mount = server
+        .run(|_| client.mount("/mnt", &server::mount_args("memfs")))
+        .unwrap();
     let mut fs = MemFs::new();
     let task = server::spawn(&server, client, move |frame| fs.serve(frame));
     let user = User::new("sh");

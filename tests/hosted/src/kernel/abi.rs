@@ -1,7 +1,9 @@
 //! Every kernel service, next to its declaration: where the two have drifted
 //! apart, this does not compile.
 
-use super::{buf, cache, clock, compat, component, console, lwp, mem, node, putter, sync, thread, vfs, vnode};
+use super::{
+    buf, cache, clock, compat, component, console, lwp, mem, node, putter, sync, thread, vfs, vnode,
+};
 use puffs_rs::kern::sys;
 
 /// Two functions are of one type if an array can hold both.

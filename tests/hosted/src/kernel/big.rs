@@ -1,6 +1,9 @@
 //! The kernel lock (`KERNEL_LOCK`): recursive, and given up by whoever sleeps.
 
-use super::{fatal::{fatal, kassert}, registry::lock};
+use super::{
+    fatal::{fatal, kassert},
+    registry::lock,
+};
 use std::{
     cell::Cell,
     sync::{Condvar, Mutex, PoisonError},

@@ -108,7 +108,11 @@ fn done(buf: &Buf, error: i32, resid: usize) {
     let mut state = lock(&buf.state);
     state.done += 1;
     kassert!(state.done == 1, "biodone: a buffer completed twice");
-    kassert!(resid <= buf.count, "biodone: resid {resid} of {}", buf.count);
+    kassert!(
+        resid <= buf.count,
+        "biodone: resid {resid} of {}",
+        buf.count
+    );
     state.error = error;
     state.resid = resid;
     drop(state);
@@ -123,7 +127,10 @@ pub(crate) unsafe extern "C" fn pk_buf_count(bp: *mut buf) -> usize {
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_buf_data(bp: *mut buf) -> *mut c_void {
     let buf = BUFS.get(bp);
-    kassert!(lock(&buf.state).done == 0, "use of a buffer whose I/O is done");
+    kassert!(
+        lock(&buf.state).done == 0,
+        "use of a buffer whose I/O is done"
+    );
     buf.data.cast()
 }
 

@@ -5,10 +5,7 @@ use super::{
     vnode::{self, VnodeRef},
 };
 use puffs_rs::kern::sys::{componentname, mount, vnode as vnode_t};
-use std::{
-    collections::HashMap,
-    sync::Mutex,
-};
+use std::{collections::HashMap, sync::Mutex};
 
 /// Of a directory and a name: the file, or none.
 type Names = HashMap<(usize, Vec<u8>), Option<usize>>;

@@ -49,7 +49,9 @@ pub(crate) unsafe extern "C" fn pk_hz() -> i32 {
 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_nanotime(ts: *mut pk_timespec) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let now = pk_timespec {
         ts_sec: now.as_secs() as i64,
         ts_nsec: i64::from(now.subsec_nanos()),

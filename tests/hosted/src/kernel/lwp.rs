@@ -174,7 +174,9 @@ impl Lwp {
     /// Posts a signal.
     pub fn signal(&self, signal: i32) {
         with(|sched| {
-            let Some(state) = sched.lwps.get_mut(&self.lid) else { return };
+            let Some(state) = sched.lwps.get_mut(&self.lid) else {
+                return;
+            };
             state.pending |= bit(signal);
             let deliverable = state.pending & !state.mask != 0;
             if let Some(sleep) = &mut state.sleep {
@@ -269,7 +271,9 @@ pub(crate) fn user_return() -> bool {
     big::assert_unlocked("return to user mode");
     let lid = current().lid;
     with(|sched| {
-        let Some(state) = sched.lwps.get_mut(&lid) else { return false };
+        let Some(state) = sched.lwps.get_mut(&lid) else {
+            return false;
+        };
         let delivered = state.pending & !state.mask;
         state.pending &= !delivered;
         delivered != 0
@@ -293,7 +297,9 @@ pub(crate) struct Limits {
 pub(crate) fn sleep(channel: usize, why: &str, limits: Limits, unlock: impl FnOnce()) -> i32 {
     let me = current();
     let mut sched = lock(&SCHED);
-    let deadline = limits.ticks.map(|ticks| clock::now_ticks() + i64::from(ticks));
+    let deadline = limits
+        .ticks
+        .map(|ticks| clock::now_ticks() + i64::from(ticks));
     let fail = {
         let sched = sched.get_or_insert_default();
         let Some(state) = sched.lwps.get_mut(&me.lid) else {
@@ -363,7 +369,9 @@ pub(crate) fn sleep(channel: usize, why: &str, limits: Limits, unlock: impl FnOn
 /// Whether a signal ends a system call or has it restarted.
 fn interrupted(me: &Lwp) -> i32 {
     with(|sched| {
-        let Some(state) = sched.lwps.get(&me.lid) else { return EINTR };
+        let Some(state) = sched.lwps.get(&me.lid) else {
+            return EINTR;
+        };
         let deliverable = state.pending & !state.mask;
         if deliverable != 0 && deliverable & !state.restart == 0 {
             ERESTART
@@ -376,8 +384,12 @@ fn interrupted(me: &Lwp) -> i32 {
 fn wake(sched: &mut Sched, channel: usize, all: bool) -> usize {
     let mut woken = 0;
     while let Some(lid) = sched.queues.get_mut(&channel).and_then(VecDeque::pop_front) {
-        let Some(state) = sched.lwps.get_mut(&lid) else { continue };
-        let Some(sleep) = &mut state.sleep else { continue };
+        let Some(state) = sched.lwps.get_mut(&lid) else {
+            continue;
+        };
+        let Some(sleep) = &mut state.sleep else {
+            continue;
+        };
         if sleep.channel != channel || sleep.woken.is_some() {
             continue;
         }
@@ -416,7 +428,11 @@ pub(crate) fn sleepers(channel: usize) -> usize {
 pub(crate) fn clock_moved() {
     with(|sched| {
         for state in sched.lwps.values() {
-            if state.sleep.as_ref().is_some_and(|sleep| sleep.deadline.is_some()) {
+            if state
+                .sleep
+                .as_ref()
+                .is_some_and(|sleep| sleep.deadline.is_some())
+            {
                 state.lwp.awake.notify_all();
             }
         }
@@ -486,7 +502,9 @@ pub(crate) unsafe extern "C" fn pk_sig_pending() -> bool {
 pub(crate) unsafe extern "C" fn pk_sig_block(old: *mut pk_sigset) {
     let lid = current().lid;
     let mask = with(|sched| {
-        let Some(state) = sched.lwps.get_mut(&lid) else { return 0 };
+        let Some(state) = sched.lwps.get_mut(&lid) else {
+            return 0;
+        };
         let before = state.mask;
         state.mask |= !(important() | UNBLOCKABLE);
         before

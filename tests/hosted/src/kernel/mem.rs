@@ -47,7 +47,10 @@ pub(crate) fn fail_next(count: usize) {
 
 fn memory_is_short(cansleep: bool) -> bool {
     let less = |left: usize| left.checked_sub(1);
-    !cansleep && SHORT_OF.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    !cansleep
+        && SHORT_OF
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .is_ok()
 }
 
 fn layout(size: usize) -> Layout {
@@ -81,7 +84,10 @@ unsafe fn give(start: *mut u8, size: usize, what: &str) {
     let layout = layout(size);
     // SAFETY: a whole block.
     let block = unsafe { std::slice::from_raw_parts_mut(start, layout.size()) };
-    kassert!(block[size..] == FENCE, "{what}: written behind its {size} bytes");
+    kassert!(
+        block[size..] == FENCE,
+        "{what}: written behind its {size} bytes"
+    );
     block.fill(FREED);
     // SAFETY: allocated with this layout, and nobody uses it any more.
     unsafe { std::alloc::dealloc(start, layout) };
@@ -220,7 +226,9 @@ pub(crate) unsafe extern "C" fn pk_pool_create(
 ) -> *mut pk_pool {
     sync::assert_sleepable("pk_pool_create");
     // SAFETY: the core passes a C string.
-    let name = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
+    let name = unsafe { CStr::from_ptr(name) }
+        .to_string_lossy()
+        .into_owned();
     let pool = POOLS.add(|handle| Pool {
         handle,
         name,
@@ -238,7 +246,11 @@ pub(crate) unsafe extern "C" fn pk_pool_destroy(pool: *mut pk_pool) {
     let free = {
         let mut objects = lock(&pool.objects);
         let out = objects.out.len();
-        kassert!(out == 0, "pool {} destroyed with {out} objects out", pool.name);
+        kassert!(
+            out == 0,
+            "pool {} destroyed with {out} objects out",
+            pool.name
+        );
         std::mem::take(&mut objects.free)
     };
     for object in free {
@@ -309,7 +321,11 @@ impl Fenced {
 
     /// The first `len` bytes.
     pub(crate) fn take(self, len: usize) -> Vec<u8> {
-        kassert!(len <= self.len, "a file handle of {len} bytes in {}", self.len);
+        kassert!(
+            len <= self.len,
+            "a file handle of {len} bytes in {}",
+            self.len
+        );
         // SAFETY: allocated with that size and initialised.
         unsafe { std::slice::from_raw_parts(self.start.cast(), len) }.to_vec()
     }

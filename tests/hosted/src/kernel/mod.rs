@@ -95,7 +95,10 @@ impl Kernel {
     /// If a test failed before and left the kernel in disorder.
     pub fn boot_for(limit: Duration) -> Kernel {
         let only = lock(&ONLY);
-        assert!(!BROKEN.load(Ordering::Acquire), "an earlier test left the kernel in disorder");
+        assert!(
+            !BROKEN.load(Ordering::Acquire),
+            "an earlier test left the kernel in disorder"
+        );
         let watchdog = Watchdog::new(limit);
         chaos::set(0);
         console::set_debug(0);
@@ -189,12 +192,24 @@ impl Kernel {
         let kmem = mem::kmem_count();
         let module = self.module;
         let bytes = kmem.bytes.saturating_sub(module.kmem.bytes);
-        add("kmem", kmem.objects.saturating_sub(module.kmem.objects), bytes);
+        add(
+            "kmem",
+            kmem.objects.saturating_sub(module.kmem.objects),
+            bytes,
+        );
         for (name, count) in mem::pool_counts() {
             add(&name, count.objects, count.bytes);
         }
-        add("mutex", sync::mutex_count().saturating_sub(module.mutexes), 0);
-        add("condvar", sync::cv_count().saturating_sub(mem::pool_cached()), 0);
+        add(
+            "mutex",
+            sync::mutex_count().saturating_sub(module.mutexes),
+            0,
+        );
+        add(
+            "condvar",
+            sync::cv_count().saturating_sub(mem::pool_cached()),
+            0,
+        );
         add("mount", vfs::count(), 0);
         add("puffs_mount", node::pmp_count(), 0);
         add("puffs_node", node::node_count(), 0);
@@ -231,7 +246,11 @@ impl Kernel {
                 return;
             }
             if start.elapsed() > Duration::from_secs(5) {
-                panic!("leaked: {left:#?}\nblocks: {:?}\n{}", self.block_sizes(), lwp::table());
+                panic!(
+                    "leaked: {left:#?}\nblocks: {:?}\n{}",
+                    self.block_sizes(),
+                    lwp::table()
+                );
             }
             std::thread::sleep(Duration::from_micros(200));
         }
@@ -250,10 +269,17 @@ impl Kernel {
         self.unloaded = true;
         thread::join_all();
         vnode::stop_drain();
-        assert!(entry::puffs_rs_may_unload(), "the device has requests of the module");
+        assert!(
+            entry::puffs_rs_may_unload(),
+            "the device has requests of the module"
+        );
         // Panics if a pool has objects out.
         entry::puffs_vfsop_done();
-        assert_eq!(mem::kmem_count(), Count::default(), "the module leaked memory");
+        assert_eq!(
+            mem::kmem_count(),
+            Count::default(),
+            "the module leaked memory"
+        );
         assert_eq!(sync::cv_count(), 0, "condition variables of pools leaked");
         let own = vfs::own_mutexes() + putter::own_mutexes();
         assert_eq!(sync::mutex_count(), own, "the module leaked a mutex");

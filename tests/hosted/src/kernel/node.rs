@@ -119,7 +119,9 @@ pub(crate) unsafe extern "C" fn pk_pmp_create(
     sync::assert_sleepable("pk_pmp_create");
     // SAFETY: the core passes whole arguments.
     let bytes = unsafe { std::slice::from_raw_parts(args.cast::<u8>(), size_of::<KArgs>()) };
-    let Ok(args) = KArgs::read_from_bytes(bytes) else { return ptr::null_mut() };
+    let Ok(args) = KArgs::read_from_bytes(bytes) else {
+        return ptr::null_mut();
+    };
     let pmp = PMPS.add(|handle| Pmp {
         handle,
         mp: mp.addr(),
@@ -138,7 +140,11 @@ pub(crate) unsafe extern "C" fn pk_pmp_create(
 pub(crate) unsafe extern "C" fn pk_pmp_destroy(pmp: *mut puffs_mount) {
     let pmp = PMPS.remove(PMPS.get(pmp).handle);
     let sop = lock(&pmp.sop);
-    kassert!(sop.expiries.is_empty(), "pmp destroyed with {} expiries", sop.expiries.len());
+    kassert!(
+        sop.expiries.is_empty(),
+        "pmp destroyed with {} expiries",
+        sop.expiries.len()
+    );
     kassert!(!sop.running, "pmp destroyed while the service thread runs");
     drop(sop);
     vfs_forget(&pmp);
@@ -158,7 +164,9 @@ pub(crate) unsafe extern "C" fn pk_pmp_rs(pmp: *mut puffs_mount) -> *mut c_void 
 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_pmp_set_rs(pmp: *mut puffs_mount, rust: *mut c_void) {
-    PMPS.get(pmp).rust.store(rust.expose_provenance(), Ordering::Release);
+    PMPS.get(pmp)
+        .rust
+        .store(rust.expose_provenance(), Ordering::Release);
 }
 
 #[no_mangle]
@@ -310,7 +318,10 @@ pub(crate) unsafe extern "C" fn pk_node_pools_init() {
 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_node_pools_destroy() {
-    kassert!(POOLS.swap(false, Ordering::AcqRel), "node pools destroyed twice");
+    kassert!(
+        POOLS.swap(false, Ordering::AcqRel),
+        "node pools destroyed twice"
+    );
     kassert!(NODES.count() == 0, "node pools destroyed with nodes out");
 }
 
@@ -346,7 +357,10 @@ pub(crate) unsafe extern "C" fn pk_node_detach(vp: *mut sys::vnode) -> *mut puff
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_node_destroy(pn: *mut puffs_node) {
     let node = NODES.remove(of(pn).handle);
-    kassert!(lock(&node.state).refs == 0, "a node destroyed with references");
+    kassert!(
+        lock(&node.state).refs == 0,
+        "a node destroyed with references"
+    );
     lwp::wakeup_all(node.channel());
     node.mtx.destroy();
     node.sizemtx.destroy();

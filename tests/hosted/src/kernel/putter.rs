@@ -192,7 +192,9 @@ impl PutterFile {
             let state = lock(&instance.state);
             (state.current, state.copyout.clone())
         };
-        let Some(mut current) = current else { return Ok(0) };
+        let Some(mut current) = current else {
+            return Ok(0);
+        };
         let len = current.left.min(buf.len());
         // SAFETY: the request is lent to the device until it is released, and
         // `left` bytes of it are.
@@ -291,7 +293,9 @@ impl PutterFile {
 
     /// The bytes of the current request that were not read yet.
     pub fn unread(&self) -> usize {
-        lock(&self.instance.state).current.map_or(0, |current| current.left)
+        lock(&self.instance.state)
+            .current
+            .map_or(0, |current| current.left)
     }
 
     fn close(&self) {
@@ -377,7 +381,9 @@ pub(crate) unsafe extern "C" fn pk_putter_attach(
 ) -> *mut putter_instance {
     PI_MTX.with(|| {
         let listed = lock(&LISTED);
-        let embryo = listed.iter().find(|pi| pi.pid == pid && pi.private() == EMBRYO);
+        let embryo = listed
+            .iter()
+            .find(|pi| pi.pid == pid && pi.private() == EMBRYO);
         match embryo {
             Some(instance) => {
                 lock(&instance.state).private = transport.expose_provenance();
@@ -391,7 +397,10 @@ pub(crate) unsafe extern "C" fn pk_putter_attach(
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_putter_detach(pi: *mut putter_instance) {
     let instance = INSTANCES.get(pi);
-    kassert!(super::big::held(), "putter detached without the kernel lock");
+    kassert!(
+        super::big::held(),
+        "putter detached without the kernel lock"
+    );
     PI_MTX.with(|| {
         instance.unlist();
         lock(&instance.state).private = DEAD;

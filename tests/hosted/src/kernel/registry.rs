@@ -44,14 +44,20 @@ impl<T> Registry<T> {
     pub(crate) fn add(&self, make: impl FnOnce(usize) -> T) -> Arc<T> {
         let handle = next_handle();
         let made = Arc::new(make(handle));
-        let mut shard = self.shard(handle).write().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self
+            .shard(handle)
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         shard.insert(handle, Arc::clone(&made));
         made
     }
 
     /// The structure of a handle, if it is alive.
     pub(crate) fn find(&self, handle: usize) -> Option<Arc<T>> {
-        let shard = self.shard(handle).read().unwrap_or_else(PoisonError::into_inner);
+        let shard = self
+            .shard(handle)
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         shard.get(&handle).cloned()
     }
 
@@ -59,13 +65,20 @@ impl<T> Registry<T> {
     pub(crate) fn get<R>(&self, raw: *const R) -> Arc<T> {
         match self.find(raw.addr()) {
             Some(found) => found,
-            None => fatal!("use of a {} that is not there: {:#x}", self.kind, raw.addr()),
+            None => fatal!(
+                "use of a {} that is not there: {:#x}",
+                self.kind,
+                raw.addr()
+            ),
         }
     }
 
     /// Ends the life of a structure.
     pub(crate) fn remove(&self, handle: usize) -> Arc<T> {
-        let mut shard = self.shard(handle).write().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self
+            .shard(handle)
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         match shard.remove(&handle) {
             Some(found) => found,
             None => fatal!("{} freed twice: {handle:#x}", self.kind),

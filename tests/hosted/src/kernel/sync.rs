@@ -84,17 +84,24 @@ impl KMutex {
 
     pub(crate) fn enter(&self) {
         chaos::point();
-        self.check_order();
         let me = lwp::current().lid();
         let mut owner = lock(&self.owner);
-        kassert!(*owner != Some(me), "{:?} mutex entered by who is inside", self.class);
+        kassert!(
+            *owner != Some(me),
+            "{:?} mutex entered by who is inside",
+            self.class
+        );
+        self.check_order();
         while owner.is_some() {
             // Who has to wait for a mutex gives the kernel lock up.
             drop(owner);
             let kernel_lock = big::give_up();
             owner = lock(&self.owner);
             while owner.is_some() {
-                owner = self.free.wait(owner).unwrap_or_else(PoisonError::into_inner);
+                owner = self
+                    .free
+                    .wait(owner)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
             if kernel_lock != 0 {
                 drop(owner);
@@ -122,7 +129,11 @@ impl KMutex {
     pub(crate) fn exit(&self) {
         let me = lwp::current().lid();
         let mut owner = lock(&self.owner);
-        kassert!(*owner == Some(me), "{:?} mutex left by who is not inside", self.class);
+        kassert!(
+            *owner == Some(me),
+            "{:?} mutex left by who is not inside",
+            self.class
+        );
         *owner = None;
         drop(owner);
         HELD.with_borrow_mut(|held| held.retain(|&(handle, _)| handle != self.handle));
@@ -140,11 +151,19 @@ impl KMutex {
 
     pub(crate) fn assert_mine(&self) {
         let me = lwp::current().lid();
-        kassert!(*lock(&self.owner) == Some(me), "{:?} mutex is not held", self.class);
+        kassert!(
+            *lock(&self.owner) == Some(me),
+            "{:?} mutex is not held",
+            self.class
+        );
     }
 
     pub(crate) fn destroy(&self) {
-        kassert!(lock(&self.owner).is_none(), "{:?} mutex destroyed while held", self.class);
+        kassert!(
+            lock(&self.owner).is_none(),
+            "{:?} mutex destroyed while held",
+            self.class
+        );
         MUTEXES.remove(self.handle);
     }
 
@@ -153,7 +172,10 @@ impl KMutex {
             for &(_, outer) in held {
                 ORDER[outer as usize][self.class as usize].store(true, Ordering::Relaxed);
                 if ORDER[self.class as usize][outer as usize].load(Ordering::Relaxed) {
-                    fatal!("lock order: {:?} inside {outer:?}, and the other way", self.class);
+                    fatal!(
+                        "lock order: {:?} inside {outer:?}, and the other way",
+                        self.class
+                    );
                 }
             }
         });
@@ -182,7 +204,10 @@ pub(crate) fn assert_none_held(when: &str) {
 pub(crate) fn assert_sleepable(what: &str) {
     HELD.with_borrow(|held| {
         for &(_, class) in held {
-            kassert!(class.sleepable(), "{what} may sleep, inside a {class:?} mutex");
+            kassert!(
+                class.sleepable(),
+                "{what} may sleep, inside a {class:?} mutex"
+            );
         }
     });
 }
@@ -242,7 +267,9 @@ pub(crate) unsafe extern "C" fn pk_mutex_exit(m: *mut pk_mutex) {
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_cv_init(cv: *mut pk_cv, name: *const c_char) {
     // SAFETY: the core passes a C string.
-    let name = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
+    let name = unsafe { CStr::from_ptr(name) }
+        .to_string_lossy()
+        .into_owned();
     let made = CVS.add(|handle| Cv { handle, name });
     let mut storage = pk_cv::default();
     storage.cv_opaque[0] = raw(made.handle);
@@ -254,7 +281,11 @@ pub(crate) unsafe extern "C" fn pk_cv_init(cv: *mut pk_cv, name: *const c_char) 
 pub(crate) unsafe extern "C" fn pk_cv_destroy(cv: *mut pk_cv) {
     // SAFETY: the core passes an initialised condition variable.
     let gone = unsafe { cv_at(cv) };
-    kassert!(lwp::sleepers(gone.handle) == 0, "{} destroyed with a waiter", gone.name);
+    kassert!(
+        lwp::sleepers(gone.handle) == 0,
+        "{} destroyed with a waiter",
+        gone.name
+    );
     CVS.remove(gone.handle);
 }
 

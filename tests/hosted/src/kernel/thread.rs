@@ -62,12 +62,17 @@ pub(crate) unsafe extern "C" fn pk_thread_create(
     sync::assert_sleepable("pk_thread_create");
     let Some(run) = run else { return 22 };
     let less = |left: usize| left.checked_sub(1);
-    if REFUSE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
+    if REFUSE
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+        .is_ok()
+    {
         // EAGAIN
         return 35;
     }
     // SAFETY: the core passes a C string.
-    let name = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
+    let name = unsafe { CStr::from_ptr(name) }
+        .to_string_lossy()
+        .into_owned();
     let lwp = lwp::Lwp::new(0, &name);
     let work = Work { run, arg };
     RUNNING.fetch_add(1, Ordering::AcqRel);

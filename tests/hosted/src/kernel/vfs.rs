@@ -3,13 +3,13 @@
 
 use super::{
     big::KernelLock,
+    cache,
     fatal::{fatal, kassert},
     lwp::{self, Limits},
     node::{self, Pmp},
     registry::{lock, raw, Registry},
     sync::{self, Class, KMutex},
     vnode::{self, VnodeRef},
-    cache,
 };
 use puffs_rs::{
     abi::StatvfsBuf,
@@ -184,7 +184,9 @@ impl Mount {
     /// The C part is being destroyed.
     pub(crate) fn forget_data(&self, pmp: usize) {
         // A mount that failed has none yet.
-        let _ = self.data.compare_exchange(pmp, 0, Ordering::AcqRel, Ordering::Relaxed);
+        let _ = self
+            .data
+            .compare_exchange(pmp, 0, Ordering::AcqRel, Ordering::Relaxed);
     }
 
     pub(crate) fn reference(&self) {
@@ -195,7 +197,10 @@ impl Mount {
         let before = self.refs.fetch_sub(1, Ordering::AcqRel);
         kassert!(before != 0, "a mount was released too often");
         if before == 1 {
-            kassert!(self.data.load(Ordering::Acquire) == 0, "a freed mount has data");
+            kassert!(
+                self.data.load(Ordering::Acquire) == 0,
+                "a freed mount has data"
+            );
             self.updating.destroy();
             MOUNTS.remove(self.handle);
         }
@@ -294,9 +299,7 @@ impl Mount {
     pub fn vfs_statvfs(&self, out: &mut StatvfsBuf) -> Result<()> {
         let _kernel = KernelLock::enter();
         // SAFETY: a live mount, and room for the answer.
-        Errno::check(unsafe {
-            entry::puffs_vfsop_statvfs(self.raw(), ptr::from_mut(out).cast())
-        })
+        Errno::check(unsafe { entry::puffs_vfsop_statvfs(self.raw(), ptr::from_mut(out).cast()) })
     }
 
     /// `VFS_SYNC`.
@@ -340,9 +343,7 @@ impl Mount {
         let _kernel = KernelLock::enter();
         let name = name.map_or(ptr::null(), CStr::as_ptr);
         // SAFETY: a live mount, a vnode or none, a C string or none.
-        Errno::check(unsafe {
-            entry::puffs_vfsop_extattrctl(self.raw(), cmd, vp, namespace, name)
-        })
+        Errno::check(unsafe { entry::puffs_vfsop_extattrctl(self.raw(), cmd, vp, namespace, name) })
     }
 }
 
@@ -397,8 +398,10 @@ pub fn mount(
         }
         None => Mount::new(name),
     };
-    mp.getargs.store(kind == MountKind::GetArgs, Ordering::Release);
-    mp.update.store(kind == MountKind::Update, Ordering::Release);
+    mp.getargs
+        .store(kind == MountKind::GetArgs, Ordering::Release);
+    mp.update
+        .store(kind == MountKind::Update, Ordering::Release);
 
     let text = path.map(|path| CString::new(path).unwrap_or_default());
     let user_path = text.as_ref().map_or(ptr::null(), |text| text.as_ptr());
@@ -464,7 +467,11 @@ pub(crate) fn dounmount(mp: &Mount, flags: i32) -> Result<()> {
     mp.updating.enter();
     cache::purge_mount(mp.handle);
     let force = flags & MNT_FORCE != 0;
-    let synced = if force { Ok(()) } else { mp.vfs_sync(MNT_WAIT, vnode::proc_cred()) };
+    let synced = if force {
+        Ok(())
+    } else {
+        mp.vfs_sync(MNT_WAIT, vnode::proc_cred())
+    };
     let unmounted = match synced {
         Err(error) if !force => Err(error),
         _ => vfs_unmount(mp, flags),
@@ -488,11 +495,15 @@ pub(crate) fn dounmount(mp: &Mount, flags: i32) -> Result<()> {
 /// # Errors
 /// ENOENT if nothing is mounted there; what the file system says.
 pub fn unmount(path: &str, flags: i32) -> Result<()> {
-    let Some((mp, _)) = find(path) else { return Err(Errno::EINVAL) };
+    let Some((mp, _)) = find(path) else {
+        return Err(Errno::EINVAL);
+    };
     mp.reference();
     // The path walk ends at the root.
     let walked = mp.vfs_root().map(|root| root.unlock());
-    let done = walked.and_then(|_root| Ok(())).and_then(|()| dounmount(&mp, flags));
+    let done = walked
+        .and_then(|_root| Ok(()))
+        .and_then(|()| dounmount(&mp, flags));
     mp.release();
     lwp::user_return();
     done
@@ -587,7 +598,9 @@ pub(crate) unsafe extern "C" fn pk_mount_set_statvfs(
     unsafe { pk_mount_copy_statvfs(mp, wire) };
     // SAFETY: the core passes a whole structure.
     let wire = unsafe { &*wire.cast::<StatvfsBuf>() };
-    lock(&mount.stat).as_mut_bytes().copy_from_slice(wire.as_bytes());
+    lock(&mount.stat)
+        .as_mut_bytes()
+        .copy_from_slice(wire.as_bytes());
     0
 }
 

@@ -237,7 +237,8 @@ impl Vnode {
     }
 
     pub(crate) fn detach(&self) -> usize {
-        self.interlock.with(|| self.inner(|inner| std::mem::take(&mut inner.node)))
+        self.interlock
+            .with(|| self.inner(|inner| std::mem::take(&mut inner.node)))
     }
 
     pub(crate) fn pages<R>(&self, f: impl FnOnce(&mut BTreeMap<u64, Page>) -> R) -> R {
@@ -264,7 +265,10 @@ impl Vnode {
                 mount.trans_done();
                 continue;
             }
-            kassert!(inner.locked_by != Some(me), "a vnode is locked by who has it locked");
+            kassert!(
+                inner.locked_by != Some(me),
+                "a vnode is locked by who has it locked"
+            );
             if inner.locked_by.is_none() {
                 if inner.life == Life::Reclaimed && !retry {
                     drop(inner);
@@ -279,7 +283,9 @@ impl Vnode {
                 mount.trans_done();
                 return Err(Errno::EBUSY);
             }
-            lwp::sleep(self.lock_channel(), "vnlock", Limits::default(), || drop(inner));
+            lwp::sleep(self.lock_channel(), "vnlock", Limits::default(), || {
+                drop(inner)
+            });
             mount.trans_done();
         }
     }
@@ -289,7 +295,10 @@ impl Vnode {
         let me = lwp::current().lid();
         let mount = self.mount();
         self.inner(|inner| {
-            kassert!(inner.locked_by == Some(me), "a vnode is unlocked by who has it not");
+            kassert!(
+                inner.locked_by == Some(me),
+                "a vnode is unlocked by who has it not"
+            );
             inner.locked_by = None;
         });
         lwp::wakeup_all(self.lock_channel());
@@ -318,7 +327,11 @@ impl Vnode {
 
     fn change(&self, from: Life, to: Life) {
         self.inner(|inner| {
-            kassert!(inner.life == from, "a vnode is {:?}, not {from:?}", inner.life);
+            kassert!(
+                inner.life == from,
+                "a vnode is {:?}, not {from:?}",
+                inner.life
+            );
             inner.life = to;
         });
         lwp::wakeup_all(self.state_channel());
@@ -341,7 +354,11 @@ impl Vnode {
         if free {
             self.free();
         }
-        if dead { Err(Errno::ENOENT) } else { Ok(()) }
+        if dead {
+            Err(Errno::ENOENT)
+        } else {
+            Ok(())
+        }
     }
 
     fn free(&self) {
@@ -431,14 +448,20 @@ impl Vnode {
             // Unlocks it.
             vnops::reclaim(self);
         });
-        kassert!(self.inner(|inner| inner.node) == 0, "a reclaimed vnode has a node");
+        kassert!(
+            self.inner(|inner| inner.node) == 0,
+            "a reclaimed vnode has a node"
+        );
         kassert!(lock(&self.pages).is_empty(), "a reclaimed vnode has pages");
         cache::purge(self.handle);
         let key = self.inner(|inner| (inner.mount, inner.cookie));
         {
             let mut index = vcache();
             let removed = index.get_or_insert_default().remove(&key);
-            kassert!(removed == Some(self.handle), "the vnode cache has another vnode");
+            kassert!(
+                removed == Some(self.handle),
+                "the vnode cache has another vnode"
+            );
         }
         self.interlock.enter();
         self.inner(|inner| inner.mount = vfs::dead().handle());
@@ -588,7 +611,10 @@ fn load(mount: &Mount, vnode: &Vnode, cookie: usize) {
             &mut kept,
         )
     };
-    kassert!(error == 0 && !kept.is_null(), "loadvnode failed with {error}");
+    kassert!(
+        error == 0 && !kept.is_null(),
+        "loadvnode failed with {error}"
+    );
     // SAFETY: the core stored where the node keeps its cookie.
     let kept = unsafe { kept.cast::<usize>().read() };
     kassert!(kept == cookie, "the new key of a vnode differs");
@@ -656,9 +682,9 @@ fn flush_deferred(mount: &Mount) {
     loop {
         let next = {
             let mut deferred = lock(&DEFERRED);
-            let at = deferred.iter().position(|vnode| {
-                lock(&vnode.inner).mount == mount.handle()
-            });
+            let at = deferred
+                .iter()
+                .position(|vnode| lock(&vnode.inner).mount == mount.handle());
             at.and_then(|at| deferred.remove(at))
         };
         let Some(vnode) = next else { return };
@@ -672,7 +698,9 @@ pub(crate) fn vflush(mount: &Arc<Mount>, force: bool) -> Result<()> {
         let mut busy = 0;
         flush_deferred(mount);
         for handle in handles_of(mount.handle()) {
-            let Some(vnode) = VNODES.find(handle) else { continue };
+            let Some(vnode) = VNODES.find(handle) else {
+                continue;
+            };
             if vnode.vget().is_err() {
                 continue;
             }
@@ -887,7 +915,11 @@ pub(crate) unsafe extern "C" fn pk_vnode_putpages(
     }
     let last = if end == 0 { u64::MAX } else { last as u64 };
     let _kernel = KernelLock::enter();
-    let how = if drop { vnops::Put::Free } else { vnops::Put::Clean };
+    let how = if drop {
+        vnops::Put::Free
+    } else {
+        vnops::Put::Clean
+    };
     Errno::code(vnops::putpages(&of(vp), first as u64..last, how))
 }
 
@@ -921,8 +953,12 @@ pub(crate) unsafe extern "C" fn pk_vnode_iter_next(
     let iter = ITERS.get(iter);
     loop {
         let next = lock(&iter.left).pop();
-        let Some(handle) = next else { return ptr::null_mut() };
-        let Some(vnode) = VNODES.find(handle) else { continue };
+        let Some(handle) = next else {
+            return ptr::null_mut();
+        };
+        let Some(vnode) = VNODES.find(handle) else {
+            continue;
+        };
         let wanted = vnode.vtype() == Vtype::Reg as u32 && vnode.is_dirty();
         if wanted && vnode.vget().is_ok() {
             return vnode.raw();

@@ -18,18 +18,20 @@ impl Watchdog {
         let off = Arc::new((Mutex::new(false), Condvar::new()));
         let shared = off.clone();
         let name = std::thread::current().name().unwrap_or("?").to_owned();
-        let thread = std::thread::Builder::new().name("watchdog".into()).spawn(move || {
-            let start = Instant::now();
-            let mut done = lock(&shared.0);
-            while !*done {
-                let left = limit.saturating_sub(start.elapsed());
-                if left.is_zero() {
-                    fatal!("{name}: not done after {limit:?}");
+        let thread = std::thread::Builder::new()
+            .name("watchdog".into())
+            .spawn(move || {
+                let start = Instant::now();
+                let mut done = lock(&shared.0);
+                while !*done {
+                    let left = limit.saturating_sub(start.elapsed());
+                    if left.is_zero() {
+                        fatal!("{name}: not done after {limit:?}");
+                    }
+                    let waited = shared.1.wait_timeout(done, left);
+                    done = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
-                let waited = shared.1.wait_timeout(done, left);
-                done = waited.unwrap_or_else(PoisonError::into_inner).0;
-            }
-        });
+            });
         Watchdog {
             off,
             thread: thread.ok(),

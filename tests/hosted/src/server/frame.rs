@@ -161,13 +161,11 @@ impl Frame {
         reply
     }
 
-    /// A reply that is a `T` with a payload.
+    /// A reply that is a `T` with a payload, which may start inside the struct.
     pub fn reply_data<T: Payload>(&self, data: &[u8], fill: impl FnOnce(&mut T)) -> Frame {
         let mut reply = self.reply(size_of::<T>().max(T::DATA + data.len()));
         fill(reply.get_mut());
         reply.bytes_mut()[T::DATA..T::DATA + data.len()].copy_from_slice(data);
-        // The payload may start inside the struct.
-        reply.resize((T::DATA + data.len()).max(size_of::<Req>()));
         reply
     }
 

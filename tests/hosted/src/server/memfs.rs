@@ -68,7 +68,9 @@ impl Default for MemFs {
 }
 
 fn now() -> Timespec {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Timespec {
         sec: now.as_secs() as i64,
         nsec: now.subsec_nanos() as isize,
@@ -186,13 +188,21 @@ impl MemFs {
             Ok(VfsOp::Unmount) => {
                 let force = crate::kernel::MNT_FORCE;
                 let forced = request.get::<vfs::Unmount>().flags & force != 0;
-                if self.refuse_unmount && !forced { Err(EBUSY) } else { Ok(request.reply_header()) }
+                if self.refuse_unmount && !forced {
+                    Err(EBUSY)
+                } else {
+                    Ok(request.reply_header())
+                }
             }
             Ok(VfsOp::Statvfs) => {
-                let used: u64 = self.inodes.values().map(|inode| match &inode.kind {
-                    Kind::File(data) => (data.len() as u64).div_ceil(BLOCK),
-                    _ => 1,
-                }).sum();
+                let used: u64 = self
+                    .inodes
+                    .values()
+                    .map(|inode| match &inode.kind {
+                        Kind::File(data) => (data.len() as u64).div_ceil(BLOCK),
+                        _ => 1,
+                    })
+                    .sum();
                 let files = self.inodes.len() as u64;
                 Ok(request.reply_with::<vfs::Statvfs>(|reply| {
                     reply.sb.bsize = BLOCK as usize;
@@ -208,8 +218,11 @@ impl MemFs {
             Ok(VfsOp::Fhtovp) => {
                 let asked = request.get::<vfs::FhToNode>();
                 let handle = request.payload::<vfs::FhToNode>(0);
-                let handle: [u8; 8] = handle.get(..8).and_then(|handle| handle.try_into().ok())
-                    .filter(|_| asked.dsize == 8).ok_or(EINVAL)?;
+                let handle: [u8; 8] = handle
+                    .get(..8)
+                    .and_then(|handle| handle.try_into().ok())
+                    .filter(|_| asked.dsize == 8)
+                    .ok_or(EINVAL)?;
                 let cookie = u64::from_ne_bytes(handle) as usize;
                 let va = self.attributes(cookie)?;
                 self.inode(Cookie(cookie))?.known += 1;
@@ -261,13 +274,19 @@ impl MemFs {
             Ok(VnOp::Symlink) => {
                 let asked = request.get::<vn::Symlink>();
                 let (name, va) = (name_of(&asked.cn)?, asked.va);
-                let len = asked.link.iter().position(|&byte| byte == 0).ok_or(EINVAL)?;
+                let len = asked
+                    .link
+                    .iter()
+                    .position(|&byte| byte == 0)
+                    .ok_or(EINVAL)?;
                 let target = asked.link[..len].to_vec();
                 let made = self.make(cookie, name, &va, Kind::Link(target))?;
                 Ok(request.reply_with::<vn::Symlink>(|reply| reply.newnode = made))
             }
             Ok(VnOp::Readlink) => {
-                let Kind::Link(target) = &self.inode(cookie)?.kind else { return Err(EINVAL) };
+                let Kind::Link(target) = &self.inode(cookie)?.kind else {
+                    return Err(EINVAL);
+                };
                 Ok(request.reply_with::<vn::Readlink>(|reply| {
                     reply.linklen = target.len();
                     reply.link[..target.len()].copy_from_slice(target);
@@ -275,11 +294,23 @@ impl MemFs {
             }
             Ok(VnOp::Remove) => {
                 let asked = request.get::<vn::Remove>();
-                self.remove(request, cookie, name_of(&asked.cn)?, asked.cookie_targ, false)
+                self.remove(
+                    request,
+                    cookie,
+                    name_of(&asked.cn)?,
+                    asked.cookie_targ,
+                    false,
+                )
             }
             Ok(VnOp::Rmdir) => {
                 let asked = request.get::<vn::Rmdir>();
-                self.remove(request, cookie, name_of(&asked.cn)?, asked.cookie_targ, true)
+                self.remove(
+                    request,
+                    cookie,
+                    name_of(&asked.cn)?,
+                    asked.cookie_targ,
+                    true,
+                )
             }
             Ok(VnOp::Link) => {
                 let asked = request.get::<vn::Link>();
@@ -339,20 +370,30 @@ impl MemFs {
             Ok(VnOp::Setextattr) => {
                 let asked = request.get::<vn::Setextattr>();
                 let (name, len) = (text(&asked.attrname), asked.resid);
-                let value = request.payload::<vn::Setextattr>(0).get(..len).ok_or(EINVAL)?;
+                let value = request
+                    .payload::<vn::Setextattr>(0)
+                    .get(..len)
+                    .ok_or(EINVAL)?;
                 self.inode(cookie)?.attributes.insert(name, value.to_vec());
                 Ok(request.reply_with::<vn::Setextattr>(|reply| reply.resid = 0))
             }
             Ok(VnOp::Deleteextattr) => {
                 let name = text(&request.get::<vn::Deleteextattr>().attrname);
-                self.inode(cookie)?.attributes.remove(&name).ok_or(ENOATTR)?;
+                self.inode(cookie)?
+                    .attributes
+                    .remove(&name)
+                    .ok_or(ENOATTR)?;
                 Ok(request.reply_header())
             }
             Ok(VnOp::Listextattr) => {
                 let asked = request.get::<vn::Listextattr>();
                 let (room, wants_size) = (asked.resid, asked.datasize);
-                let list: Vec<u8> = self.inode(cookie)?.attributes.keys()
-                    .flat_map(|name| name.iter().copied().chain([0])).collect();
+                let list: Vec<u8> = self
+                    .inode(cookie)?
+                    .attributes
+                    .keys()
+                    .flat_map(|name| name.iter().copied().chain([0]))
+                    .collect();
                 let part = &list[..list.len().min(room)];
                 Ok(request.reply_data::<vn::Listextattr>(part, |reply| {
                     reply.resid = room - part.len();
@@ -360,8 +401,16 @@ impl MemFs {
                 }))
             }
             Ok(
-                VnOp::Close | VnOp::Access | VnOp::Mmap | VnOp::Fsync | VnOp::Seek
-                | VnOp::Print | VnOp::Advlock | VnOp::Abortop | VnOp::Fallocate | VnOp::Fdiscard,
+                VnOp::Close
+                | VnOp::Access
+                | VnOp::Mmap
+                | VnOp::Fsync
+                | VnOp::Seek
+                | VnOp::Print
+                | VnOp::Advlock
+                | VnOp::Abortop
+                | VnOp::Fallocate
+                | VnOp::Fdiscard,
             ) => {
                 self.inode(cookie)?;
                 Ok(request.reply_header())
@@ -373,7 +422,11 @@ impl MemFs {
     fn lookup(&mut self, request: &Frame, cookie: Cookie) -> Outcome {
         let name = name_of(&request.get::<vn::Lookup>().cn)?;
         let (entries, parent) = self.dir(cookie)?;
-        let found = if name == b".." { parent } else { *entries.get(&name).ok_or(ENOENT)? };
+        let found = if name == b".." {
+            parent
+        } else {
+            *entries.get(&name).ok_or(ENOENT)?
+        };
         let va = self.attributes(found)?;
         self.inode(Cookie(found))?.known += 1;
         let ttl = self.ttl.unwrap_or_default();
@@ -504,7 +557,9 @@ impl MemFs {
 
     fn read(&mut self, request: &Frame, cookie: Cookie) -> Outcome {
         let (offset, resid) = range(request)?;
-        let Kind::File(data) = &self.inode(cookie)?.kind else { return Err(EISDIR) };
+        let Kind::File(data) = &self.inode(cookie)?.kind else {
+            return Err(EISDIR);
+        };
         let start = offset.min(data.len());
         let part = &data[start..data.len().min(start + resid)];
         Ok(request.reply_data::<vn::Read>(part, |reply| reply.resid = resid - part.len()))
@@ -513,7 +568,9 @@ impl MemFs {
     fn write(&mut self, request: &Frame, cookie: Cookie) -> Outcome {
         let (offset, resid) = range(request)?;
         let from = request.payload::<vn::Write>(0).get(..resid).ok_or(EINVAL)?;
-        let Kind::File(data) = &mut self.inode(cookie)?.kind else { return Err(EISDIR) };
+        let Kind::File(data) = &mut self.inode(cookie)?.kind else {
+            return Err(EISDIR);
+        };
         let end = offset + resid;
         if end as u64 > BLOCKS * BLOCK {
             // ENOSPC
@@ -537,7 +594,10 @@ impl MemFs {
         let mut cookies: Vec<u8> = Vec::new();
         let mut next = start;
         for (name, file) in all.iter().skip(start) {
-            let vtype = self.inodes.get(file).map_or(Vtype::Non.into(), |inode| inode.va.vtype);
+            let vtype = self
+                .inodes
+                .get(file)
+                .map_or(Vtype::Non.into(), |inode| inode.va.vtype);
             let entry = dirent(name, *file as u64, vtype);
             if out.len() + entry.len() > room {
                 break;

@@ -15,18 +15,34 @@ pub fn describe(frame: &Frame) -> String {
     let op = req.optype;
     match OpClass::try_from(req.opclass & OPCLASS_MASK) {
         Ok(OpClass::Vfs) => {
-            format!("vfs/{}", known(VfsOp::try_from(op).ok().map(|op| format!("{op:?}"))))
+            format!(
+                "vfs/{}",
+                known(VfsOp::try_from(op).ok().map(|op| format!("{op:?}")))
+            )
         }
         Ok(OpClass::Vn) => {
-            format!("vn/{}", known(VnOp::try_from(op).ok().map(|op| format!("{op:?}"))))
+            format!(
+                "vn/{}",
+                known(VnOp::try_from(op).ok().map(|op| format!("{op:?}")))
+            )
         }
         Ok(OpClass::Error) => {
-            format!("error/{}", known(ErrorOp::try_from(op).ok().map(|op| format!("{op:?}"))))
+            format!(
+                "error/{}",
+                known(ErrorOp::try_from(op).ok().map(|op| format!("{op:?}")))
+            )
         }
         Ok(OpClass::Flush) => {
             let op = i32::from(op);
             let name = FlushOp::try_from(op).ok().map(|op| format!("{op:?}"));
-            format!("flush/{}", if frame.is_response() { "response".into() } else { known(name) })
+            format!(
+                "flush/{}",
+                if frame.is_response() {
+                    "response".into()
+                } else {
+                    known(name)
+                }
+            )
         }
         Ok(class) => format!("{class:?}").to_lowercase(),
         Err(_) => format!("class {}", req.opclass & OPCLASS_MASK),
