@@ -273,12 +273,19 @@ impl<'a> Name<'a> {
     }
 }
 
-fn makecn(pmp: &Pmp, kcn: *mut abi::Kcn, kcred: *mut abi::Kcred, name: &ComponentHold) {
+/// Fills `cn` and `cn_cred` of a message.
+macro_rules! name_of {
+    ($pmp:expr, $msg:expr, $cn:ident, $cred:ident, $name:expr) => {{
+        let body = $msg.body();
+        makecn($pmp, &mut body.$cn, &mut body.$cred, $name);
+    }};
+}
+
+fn makecn(pmp: &Pmp, kcn: &mut abi::Kcn, kcred: &mut abi::Kcred, name: &ComponentHold) {
     let full = pmp.args().flags & abi::KFLAG_LOOKUP_FULLPNBUF != 0;
+    let (kcn, kcred) = (ptr::from_mut(kcn).cast(), ptr::from_mut(kcred).cast());
     // SAFETY: two parts of a message, and a component.
-    unsafe {
-        entry::puffs_makecn(kcn.cast(), kcred.cast(), name.raw(), i32::from(full));
-    }
+    unsafe { entry::puffs_makecn(kcn, kcred, name.raw(), i32::from(full)) };
 }
 
 fn credcvt(kcred: &mut abi::Kcred, cred: *mut kauth_cred) {
@@ -326,20 +333,14 @@ fn abort(pmp: &Pmp, remove: Option<(VnOp, &Vnode, &ComponentHold)>, cookie: Cook
     match remove {
         Some((VnOp::Mkdir, dir, name)) => {
             let mut msg = Msg::<vn::Rmdir>::new(0, dir.cookie());
-            let body = ptr::from_mut(msg.body());
-            // SAFETY: addresses of fields of a live message.
-            let (kcn, kcred) = unsafe { (&raw mut (*body).cn, &raw mut (*body).cn_cred) };
-            makecn(pmp, kcn, kcred, name);
+            name_of!(pmp, msg, cn, cn_cred, name);
             msg.body().cookie_targ = cookie;
             // Nobody is interested.
             let _ = msg.ask(pmp, [NONE; 2]);
         }
         Some((_, dir, name)) => {
             let mut msg = Msg::<vn::Remove>::new(0, dir.cookie());
-            let body = ptr::from_mut(msg.body());
-            // SAFETY: addresses of fields of a live message.
-            let (kcn, kcred) = unsafe { (&raw mut (*body).cn, &raw mut (*body).cn_cred) };
-            makecn(pmp, kcn, kcred, name);
+            name_of!(pmp, msg, cn, cn_cred, name);
             msg.body().cookie_targ = cookie;
             // Nobody is interested.
             let _ = msg.ask(pmp, [NONE; 2]);
@@ -360,14 +361,6 @@ fn send_reclaim(pmp: &Pmp, cookie: usize, nlookup: i32) {
         msg.set_faf();
         msg.enqueue(pmp);
     }
-}
-
-/// Fills `cn` and `cn_cred` of a message.
-macro_rules! name_of {
-    ($pmp:expr, $msg:expr, $cn:ident, $cred:ident, $name:expr) => {{
-        let body = $msg.body();
-        makecn($pmp, &mut body.$cn, &mut body.$cred, $name);
-    }};
 }
 
 /// VOP_LOOKUP: `dir` is locked, the result is not.

@@ -3,14 +3,14 @@
 //! one of them is inside.
 
 use puffs_hosted::{
-    bench::{attributes, header_frame, until, Bench, MNT, READS, WAITS},
+    bench::{attributes, flush_frame, header_frame, until, Bench, MNT, READS, WAITS},
     kernel::{pause_until, Kernel, PutterFile, HZ},
     server::{mount_args, Client, Frame},
     user::{Task, User},
     vnops,
 };
 use puffs_rs::{
-    abi::{vn, Cookie, Vtype},
+    abi::{notify::FlushOp, vn, Cookie, Vtype},
     kern::{Errno, Result},
 };
 use std::{
@@ -43,7 +43,7 @@ fn a_descriptor_without_a_mount_has_nothing() {
 fn a_descriptor_whose_mount_is_gone_has_nothing() {
     let bench = Bench::new();
     let client = bench.client();
-    assert_eq!(bench.mount.is_gone(), false);
+    assert!(!bench.mount.is_gone());
     // A server that is mute: the unmount has to go by force, and is asked.
     let unmount = bench.user.spawn("umount", {
         let mount = bench.mount.clone();
@@ -220,6 +220,82 @@ fn several_threads_can_read_one_descriptor() {
         reader.signal(puffs_hosted::kernel::SIGTERM);
         reader.join();
     }
+    bench.finish();
+}
+
+/// Six threads read, six call, for long; with `flushes` the service thread,
+/// which is outside the kernel lock, answers flushes meanwhile.
+fn many_readers(flushes: bool) {
+    let bench = Bench::on(
+        Kernel::boot_for(std::time::Duration::from_secs(120)),
+        &puffs_hosted::bench::quiet_args(),
+    );
+    bench.kernel.set_chaos(7);
+    let readers: Vec<_> = (0..6)
+        .map(|_| {
+            let client = bench.client();
+            bench.server.spawn("reader", move |_| {
+                while let Ok(request) = client.read() {
+                    if request.is_empty() {
+                        // Two readers met, and the other got it all.
+                        continue;
+                    }
+                    if request.is::<vn::Seek>() {
+                        let _ = client.write(&request.reply_header());
+                    }
+                    if flushes {
+                        let op = FlushOp::InvalNamecacheAll.into();
+                        let _ = client.write(&flush_frame(op, Cookie::NULL, 0, 0));
+                    }
+                }
+            })
+        })
+        .collect();
+    let callers: Vec<_> = (0..6)
+        .map(|_| {
+            let root = bench.root();
+            bench.call(move |_| {
+                for _ in 0..2000 {
+                    let done = vnops::request::<vn::Seek, _>(&root, 0, 0, |_, _| {}, |_, _| ());
+                    assert_eq!(done, Ok(()));
+                }
+            })
+        })
+        .collect();
+    callers.into_iter().for_each(Task::join);
+    for reader in readers {
+        reader.signal(puffs_hosted::kernel::SIGTERM);
+        reader.join();
+    }
+    bench.finish();
+}
+
+#[test]
+fn several_threads_can_read_one_descriptor_for_long() {
+    many_readers(false);
+}
+
+#[test]
+#[ignore = "damages memory: the device gives a request back twice"]
+fn several_threads_can_read_one_descriptor_while_flushes_are_answered() {
+    many_readers(true);
+}
+
+#[test]
+#[ignore = "damages memory: the device owns a reference to a park, not a name for it"]
+fn a_request_that_the_device_gives_back_twice_is_given_back_once() {
+    let bench = Bench::new();
+    bench.client().file().set_releases_twice(true);
+    let call = getattr(&bench);
+    let request = bench.next::<vn::Getattr>();
+    bench.send(&attributes(&request, Vtype::Dir, 5));
+    assert_eq!(call.join(), Ok(5));
+    let root = bench.root();
+    for _ in 0..10 {
+        vnops::forget_request::<vn::Print>(&root, |_, _| {}).unwrap();
+        bench.next::<vn::Print>();
+    }
+    drop(root);
     bench.finish();
 }
 

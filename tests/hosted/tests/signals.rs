@@ -1,14 +1,14 @@
 //! Signals: which of them end a request, at which stage, and what is left.
 
 use puffs_hosted::{
-    bench::{attributes, quiet_args, until, Bench, MNT, READS, WAITS},
+    bench::{attributes, until, Bench, MNT, READS, WAITS},
     kernel::{IMPORTANT, SIGALRM, SIGINT, SIGKILL, SIGUSR1},
     server::Frame,
     user::Task,
     vnops::{self, request},
 };
 use puffs_rs::{
-    abi::{vn, Cookie, Message, Vtype, KFLAG_ALLOPS},
+    abi::{vn, Cookie, Message, Vtype},
     kern::{Errno, Result},
 };
 use std::sync::{
@@ -368,9 +368,7 @@ fn a_wakeup_meant_for_an_interrupted_reader_reaches_another() {
 
 #[test]
 fn interrupted_callers_leave_nothing_when_the_server_never_answers() {
-    let mut args = quiet_args();
-    args.flags |= KFLAG_ALLOPS;
-    let bench = Bench::with(&quiet_args());
+    let bench = Bench::new();
     for _ in 0..200 {
         let call = getattr(&bench);
         bench.next::<vn::Getattr>();

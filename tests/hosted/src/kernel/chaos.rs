@@ -32,7 +32,7 @@ fn roll(sides: u64) -> bool {
     x ^= x >> 7;
     x ^= x << 17;
     STATE.set(x);
-    x % sides == 0
+    x.is_multiple_of(sides)
 }
 
 /// Maybe lets others run.

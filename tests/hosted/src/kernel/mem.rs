@@ -290,7 +290,7 @@ pub(crate) unsafe extern "C" fn pk_pool_put(pool: *mut pk_pool, object: *mut c_v
         objects.out.swap_remove(at);
         objects.puts += 1;
         // Every second one is freed for good, so that a use after this shows.
-        let cache = objects.puts % 2 == 0;
+        let cache = objects.puts.is_multiple_of(2);
         if cache {
             objects.free.push(object.expose_provenance());
         }

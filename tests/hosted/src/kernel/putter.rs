@@ -55,6 +55,7 @@ struct State {
     nonblock: bool,
     copyout: Option<CopyHook>,
     copyin: Option<CopyHook>,
+    releases_twice: bool,
 }
 
 /// A request that is being read.
@@ -126,6 +127,7 @@ impl PutterFile {
                 nonblock: false,
                 copyout: None,
                 copyin: None,
+                releases_twice: false,
             }),
         });
         PI_MTX.with(|| lock(&LISTED).push(instance.clone()));
@@ -145,6 +147,14 @@ impl PutterFile {
     /// Has `hook` called whenever bytes are copied from the server.
     pub fn set_copyin(&self, hook: Option<CopyHook>) {
         lock(&self.instance.state).copyin = hook;
+    }
+
+    /// Has the device give every request back twice, as it does by itself when
+    /// the first reader has to wait for a lock in the file system: the kernel
+    /// lock is free then, and the next one finds the request still there, with
+    /// nothing left to copy.
+    pub fn set_releases_twice(&self, twice: bool) {
+        lock(&self.instance.state).releases_twice = twice;
     }
 
     /// One `read(2)`: a frame, or as much of it as there is room for.
@@ -214,9 +224,10 @@ impl PutterFile {
         current.data = unsafe { current.data.add(moved) };
         state.current = Some(current);
         let private = state.private;
+        let times = if state.releases_twice { 2 } else { 1 };
         drop(state);
-        if current.left == 0 {
-            // SAFETY: what getout stored, given back once.
+        for _ in 0..if current.left == 0 { times } else { 0 } {
+            // SAFETY: what getout stored; the device promises no more.
             unsafe {
                 entry::puffs_msgif_releaseout(
                     ptr::with_exposed_provenance_mut(private),

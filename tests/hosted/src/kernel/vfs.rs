@@ -501,9 +501,7 @@ pub fn unmount(path: &str, flags: i32) -> Result<()> {
     mp.reference();
     // The path walk ends at the root.
     let walked = mp.vfs_root().map(|root| root.unlock());
-    let done = walked
-        .and_then(|_root| Ok(()))
-        .and_then(|()| dounmount(&mp, flags));
+    let done = walked.map(drop).and_then(|()| dounmount(&mp, flags));
     mp.release();
     lwp::user_return();
     done
