@@ -304,7 +304,8 @@ pub fn extattrctl(
     namespace: i32,
     name: Option<&[u8]>,
 ) -> Result<()> {
-    if vnode.is_some_and(|vnode| vnode.mount() != Some(mount.mp)) {
+    if let Some(foreign) = vnode.filter(|vnode| vnode.mount() != Some(mount.mp)) {
+        foreign.unlock();
         return Err(Errno::EXDEV);
     }
     let node = vnode.and_then(Vnode::node);
