@@ -634,10 +634,6 @@ impl User {
                 .as_ref()
                 .map_or(std::ptr::null_mut(), |vnode| vnode.raw());
             let done = mount.vfs_extattrctl(cmd, raw, namespace, name);
-            // Only an operation that came to it gives the lock up.
-            if let Some(vnode) = vnode.filter(|vnode| vnode.is_locked()) {
-                drop(vnode.unlock());
-            }
             done
         })
     }

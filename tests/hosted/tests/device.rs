@@ -163,6 +163,34 @@ fn a_server_that_dies_in_the_middle_of_a_frame_leaves_nothing() {
 }
 
 #[test]
+fn a_request_of_which_the_server_read_a_part_is_kept_until_the_server_is_gone() {
+    let bench = Bench::new();
+    let call = bench
+        .call(|user| user.statvfs(MNT).map(drop))
+        .until_asleep(WAITS);
+    let client = bench.client();
+    bench
+        .server
+        .run(|_| client.file().read(&mut [0; 10]))
+        .unwrap();
+    // Nobody will answer the unmount.
+    let mount = bench.mount.clone();
+    let umount = bench.user.spawn("umount", move |_| {
+        puffs_hosted::kernel::unmount_mount(&mount, puffs_hosted::kernel::MNT_FORCE)
+    });
+    let umount = umount.until_asleep(WAITS);
+    umount.signal(puffs_hosted::kernel::SIGINT);
+    assert_eq!(umount.join(), Ok(()));
+    assert_eq!(call.join(), Err(Errno::ENXIO));
+    // The device forgets what it has; the process could still be copying it.
+    drop(client);
+    bench.die();
+    assert_eq!(bench.kernel.outstanding()["puffprkl"].objects, 1);
+    assert!(!puffs_rs::entry::puffs_rs_may_unload());
+    bench.finish();
+}
+
+#[test]
 fn what_follows_a_frame_is_not_looked_at() {
     let bench = Bench::new();
     let call = getattr(&bench);

@@ -6,7 +6,7 @@
 //! if it asked for that, or by the clock. Whoever sleeps gives the kernel lock
 //! up, as [`kernel_lock`](super::big) has it.
 
-use super::{big, chaos, clock, fatal::fatal, registry::lock, sync};
+use super::{big, chaos, clock, fatal::fatal, registry::lock, sync, vnode};
 use puffs_rs::kern::sys::pk_sigset;
 use std::{
     cell::RefCell,
@@ -269,6 +269,7 @@ impl Drop for Bound {
 pub(crate) fn user_return() -> bool {
     sync::assert_none_held("return to user mode");
     big::assert_unlocked("return to user mode");
+    vnode::assert_none_locked("return to user mode");
     let lid = current().lid;
     with(|sched| {
         let Some(state) = sched.lwps.get_mut(&lid) else {

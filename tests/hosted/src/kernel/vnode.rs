@@ -26,6 +26,7 @@ use puffs_rs::{
     },
 };
 use std::{
+    cell::Cell,
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     ffi::c_void,
     ptr,
@@ -36,6 +37,20 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
+
+thread_local! {
+    /// How many vnodes the thread has locked.
+    static LOCKED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Panics if the calling thread has a vnode locked.
+pub(crate) fn assert_none_locked(when: &str) {
+    kassert!(
+        LOCKED.get() == 0,
+        "{when} with {} vnodes locked",
+        LOCKED.get()
+    );
+}
 
 /// The size of a page.
 pub const PAGE: usize = 4096;
@@ -276,6 +291,7 @@ impl Vnode {
                     return Err(Errno::ENOENT);
                 }
                 inner.locked_by = Some(me);
+                LOCKED.set(LOCKED.get() + 1);
                 return Ok(());
             }
             if !wait {
@@ -301,6 +317,7 @@ impl Vnode {
             );
             inner.locked_by = None;
         });
+        LOCKED.set(LOCKED.get() - 1);
         lwp::wakeup_all(self.lock_channel());
         mount.trans_done();
     }
