@@ -105,7 +105,11 @@ pub fn poll_done(reply: &[u8], node: NodeRef) {
         error if error == Errno::ENXIO.get() => POLLHUP,
         _ => POLLERR,
     };
-    node.wake_pollers(events & 0x7fff);
+    // Without an event there is nothing to wake anybody for: who is woken asks
+    // again at once.
+    if events & 0x7fff != 0 {
+        node.wake_pollers(events & 0x7fff);
+    }
     node.release();
 }
 

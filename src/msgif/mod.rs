@@ -55,10 +55,12 @@ use zerocopy::{FromZeros, IntoBytes};
 /// Buckets of the table of pending replies.
 const BUCKETS: usize = 1024;
 
-/// How many error reports and answers to the server's own requests may wait
-/// for the server to read them. Beyond that they are dropped: a server that
-/// sends rubbish and never reads must not fill the kernel's memory.
-const NOTICES_MAX: usize = 1024;
+/// How many error reports may wait for the server to read them, and how many
+/// answers to its own requests. Beyond that they are dropped: a server that
+/// writes and never reads must not fill the kernel's memory. No server has as
+/// many requests of its own under way.
+const REPORTS_MAX: usize = 1024;
+const ANSWERS_MAX: usize = 65_536;
 
 /// The life of a mount, as far as messages go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -213,7 +215,7 @@ impl MsgIf {
     /// fails it. True: the caller will wait, and is a user until then.
     fn submit(&self, park: &Ref<Park>) -> core::result::Result<bool, Option<(Completion, Errno)>> {
         let mut queues = self.queues.lock();
-        let full = queues.notices >= NOTICES_MAX;
+        let waiting = queues.notices;
         let refused = match queues.status {
             Status::Running => None,
             _ => Some(Errno::ENXIO),
@@ -222,12 +224,13 @@ impl MsgIf {
         let Some(core) = park.core.get(&mut queues) else {
             return Err(None);
         };
-        let refused = refused.or((core.notice && full).then_some(Errno::EBUSY));
+        let full = core.notice.is_some_and(|limit| waiting >= limit);
+        let refused = refused.or(full.then_some(Errno::EBUSY));
         if let Some(error) = refused {
             return Err(core.fail(error).map(|completion| (completion, error)));
         }
         core.state = State::Queued;
-        let notice = core.notice;
+        let notice = core.notice.is_some();
         let waited_for = matches!(core.waiter, Waiter::Caller);
         core.counted = waited_for;
         let numbered = !matches!(core.waiter, Waiter::Nobody);
@@ -353,7 +356,7 @@ impl MsgIf {
             header.pth.framelen = len as u64;
         }
         let data = core.wire_mut().as_ptr();
-        if core.notice {
+        if core.notice.is_some() {
             queues.notices -= 1;
         }
         drop(queues);
@@ -572,7 +575,7 @@ impl MsgIf {
         answer.optype = request.optype;
         answer.setbacks = request.setbacks;
         answer.rv = rv;
-        self.notify_server(pmp, &mut park, answer.as_bytes());
+        self.notify_server(pmp, &mut park, answer.as_bytes(), ANSWERS_MAX);
     }
 
     /// Tells the server that it broke the protocol (C: `puffs_senderr`).
@@ -590,14 +593,16 @@ impl MsgIf {
         for (to, from) in report.str[..room].iter_mut().zip(text.bytes()) {
             *to = from;
         }
-        self.notify_server(pmp, &mut park, report.as_bytes());
+        self.notify_server(pmp, &mut park, report.as_bytes(), REPORTS_MAX);
     }
 
-    fn notify_server(&self, pmp: PmpRef, park: &mut Ref<Park>, message: &[u8]) {
+    /// Sends a message that no reply is wanted to, unless as many as `limit`
+    /// wait already.
+    fn notify_server(&self, pmp: PmpRef, park: &mut Ref<Park>, message: &[u8], limit: usize) {
         if let Some(fresh) = park.get_mut() {
             fresh.set_faf();
             let core = fresh.core.get_mut();
-            core.notice = true;
+            core.notice = Some(limit);
             if let Some(room) = core.msg.bytes_mut().get_mut(..message.len()) {
                 room.copy_from_slice(message);
             }

@@ -94,8 +94,8 @@ pub(super) struct Core {
     pub(super) outcome: Outcome,
     /// The caller is counted as a user of the mount until it waits.
     pub(super) counted: bool,
-    /// Counted against the limit on what the server can make us say.
-    pub(super) notice: bool,
+    /// Something that the server made us say: how many of those may wait.
+    pub(super) notice: Option<usize>,
 }
 
 impl Core {
@@ -179,7 +179,7 @@ impl Park {
             id: 0,
             outcome: Outcome::default(),
             counted: false,
-            notice: false,
+            notice: None,
         };
         let core = Guarded::new(core);
         let lent_by = ArcCell::new();

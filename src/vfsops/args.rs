@@ -99,7 +99,10 @@ pub fn accept(args: &mut KArgs) -> Result<(), Invalid> {
         return Err(Invalid::Spare(i, args.spare[i]));
     }
     accept_handles(args)?;
-    if !matches!(Vtype::try_from(args.root_vtype), Ok(vtype) if vtype != Vtype::Bad) {
+    if matches!(
+        Vtype::try_from(args.root_vtype),
+        Ok(Vtype::Non | Vtype::Bad) | Err(_)
+    ) {
         return Err(Invalid::RootType(args.root_vtype));
     }
     if !is_file_size(args.root_vsize) {

@@ -272,12 +272,12 @@ pub fn vptofh(mount: &Mount, node: NodeRef, fid: Option<Fid<'_>>, size: &mut usi
     if whole > FHANDLE_MAX {
         return refuse("file handle too big");
     }
-    if asked.is_err() {
-        if whole <= *size {
-            return refuse("file handle does not fit where it fits");
-        }
+    if asked.is_err() && whole <= *size {
+        return refuse("file handle does not fit where it fits");
+    }
+    if whole > *size {
         *size = whole;
-        return asked;
+        return Err(Errno::E2BIG);
     }
     if whole < Fid::HEADER || answer.dsize < len {
         return refuse("file handle too small");
