@@ -3,7 +3,7 @@
 use crate::{
     kernel::{
         component::CredHold,
-        lwp::{self, Bound, Lwp, Process},
+        lwp::{self, Bound, Lwp, Process, SIGTERM},
         vfs::{self, Mount},
         vnode::VnodeRef,
     },
@@ -66,6 +66,19 @@ impl<T> Task<T> {
             std::thread::sleep(std::time::Duration::from_micros(20));
         }
         self
+    }
+
+    /// Sends it a signal until it ends: one that comes just before a system
+    /// call returns does not end the next.
+    ///
+    /// # Panics
+    /// If it panicked.
+    pub fn terminate(self) -> T {
+        while !self.is_done() {
+            self.signal(SIGTERM);
+            std::thread::sleep(std::time::Duration::from_micros(100));
+        }
+        self.join()
     }
 
     /// Waits for its end.

@@ -245,8 +245,7 @@ fn several_threads_can_read_one_descriptor() {
     callers.into_iter().for_each(Task::join);
     assert_eq!(served.load(Ordering::SeqCst), CALLS);
     for reader in readers {
-        reader.signal(puffs_hosted::kernel::SIGTERM);
-        reader.join();
+        reader.terminate();
     }
     bench.finish();
 }
@@ -292,8 +291,7 @@ fn many_readers(flushes: bool) {
         .collect();
     callers.into_iter().for_each(Task::join);
     for reader in readers {
-        reader.signal(puffs_hosted::kernel::SIGTERM);
-        reader.join();
+        reader.terminate();
     }
     bench.finish();
 }

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use puffs_hosted::{
-    bench::{quiet_args, Bench, MNT},
-    kernel::{self, Kernel, MountKind, SIGTERM},
+    bench::{quiet_args, until, Bench, MNT},
+    kernel::{self, Kernel, MountKind},
     server::{self, memfs::MemFs, mount_args, Client, Frame, ROOT},
     user::User,
 };
@@ -130,6 +130,7 @@ fn a_passthrough_handle_has_any_size() {
 
 #[test]
 fn a_root_of_no_type_is_refused() {
+    refused("pa_root_vtype", |args| args.root_vtype = Vtype::Non.into());
     refused("pa_root_vtype", |args| args.root_vtype = Vtype::Bad.into());
     refused("pa_root_vtype", |args| args.root_vtype = 9);
     refused("pa_root_vtype", |args| args.root_vtype = u32::MAX);
@@ -229,24 +230,30 @@ fn a_mount_point_that_is_not_there_undoes_the_mount() {
 #[test]
 fn a_server_that_dies_while_it_mounts_leaves_nothing() {
     let kernel = Kernel::boot();
-    for _ in 0..50 {
+    for round in 0..50 {
         let server = User::new("server");
         let client = server.run(|_| Client::open());
-        let closer = client.clone();
-        let other = server.spawn("exit", move |_| drop(closer));
         let args = mount_args("test");
+        let mut exit = None;
         let outcome = server.run(|_| {
-            let outcome = kernel::mount(Some(MNT), args.as_bytes(), MountKind::New, || {
-                // The other thread of the process exits with the descriptor.
-                drop(client);
-                Ok(())
-            });
-            outcome.map(drop)
+            kernel::mount(Some(MNT), args.as_bytes(), MountKind::New, || {
+                // Another thread of the process exits with the descriptor. It
+                // waits for mount(2), which does not know of it.
+                let exiting = server.spawn("exit", move |_| drop(client));
+                exit = Some(exiting.until_asleep("puffsref"));
+                if round % 2 == 0 {
+                    Ok(())
+                } else {
+                    Err(Errno::ENOENT)
+                }
+            })
         });
-        // The close waits for mount(2), which does not know of it.
-        let _ = outcome;
-        other.join();
-        drop(server);
+        assert_eq!(outcome.is_ok(), round % 2 == 0);
+        if let Some(exit) = exit {
+            exit.join();
+        }
+        drop((outcome, server));
+        until("the mount to go", || kernel.mounted() == 0);
         kernel.assert_clean();
     }
     kernel.shutdown();
@@ -374,10 +381,10 @@ fn many_mounts_live_side_by_side() {
     for (i, (task, mount, path)) in servers.into_iter().enumerate() {
         if i % 2 == 0 {
             user.run(|_| kernel::unmount(&path, 0)).unwrap();
+            task.join();
         } else {
-            task.signal(SIGTERM);
+            task.terminate();
         }
-        task.join();
         drop(mount);
     }
     drop(user);
