@@ -529,6 +529,20 @@ pk_mount_rele(struct mount *mp)
 }
 
 int
+pk_mount_enter(struct mount *mp)
+{
+
+	return vfs_trybusy(mp);
+}
+
+void
+pk_mount_leave(struct mount *mp)
+{
+
+	vfs_unbusy(mp);
+}
+
+int
 pk_mount_unmount(struct mount *mp)
 {
 

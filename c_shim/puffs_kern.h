@@ -177,6 +177,12 @@ void	pk_putter_notify(struct putter_instance *);
 void	pk_mount_ref(struct mount *);
 void	pk_mount_rele(struct mount *);
 int	pk_mount_unmount(struct mount *);
+/*
+ * Keeps the file system from being suspended, which unmounting starts with
+ * (vfs_trybusy(9)); an errno if it is suspended already.  leave undoes it.
+ */
+int	pk_mount_enter(struct mount *);
+void	pk_mount_leave(struct mount *);
 struct puffs_mount *pk_mount_pmp(struct mount *);
 bool	pk_mount_is_getargs(struct mount *);
 bool	pk_mount_is_update(struct mount *);

@@ -526,34 +526,37 @@ pub unsafe extern "C" fn puffs_msgif_getout(
     let Some(mount) = (unsafe { tie::transport(transport) }) else {
         return Errno::ENXIO.get();
     };
-    match mount.msgif.getout(&mount, nonblock != 0) {
+    match mount.msgif.getout(nonblock != 0) {
         Ok(out) => {
             // SAFETY: places for the results.
             unsafe { data.write(out.data) };
             // SAFETY: places for the results.
             unsafe { dlen.write(out.len) };
             // SAFETY: places for the results.
-            unsafe { parkp.write(out.park.into_raw().cast()) };
+            unsafe { parkp.write(out.name.cast_mut().cast()) };
             0
         }
         Err(error) => error.get(),
     }
 }
 
-/// See [`MsgIf::releaseout`]. The transport is not looked at: the instance may
-/// have been detached since the request was handed out.
+/// See [`MsgIf::releaseout`].
 ///
 /// # Safety
-/// Called by the device with what [`puffs_msgif_getout`] stored.
+/// Called by the device.
 #[no_mangle]
 pub unsafe extern "C" fn puffs_msgif_releaseout(
-    _transport: *mut c_void,
+    transport: *mut c_void,
     park: *mut c_void,
     status: c_int,
 ) {
-    // SAFETY: called by the device, once for each request.
-    let park = unsafe { Ref::<Park>::from_raw(park.cast()) };
-    MsgIf::releaseout(park, Errno::check(status));
+    // SAFETY: called by the device.
+    let mount = unsafe { tie::transport(transport) };
+    MsgIf::releaseout(
+        mount.as_deref(),
+        park.cast_const().cast(),
+        Errno::check(status),
+    );
 }
 
 /// See [`MsgIf::waitcount`].

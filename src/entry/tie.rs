@@ -1,9 +1,8 @@
 //! The tie between a mount's C part, its putter instance and its Rust part.
 
 use crate::{
-    kern::{Arc, MountPtr, PmpRef, Ref},
+    kern::{Arc, MountPtr, PmpRef},
     mount::Mount,
-    msgif::Park,
 };
 use core::{ffi::c_void, mem::ManuallyDrop, ops::Deref, ptr};
 
@@ -59,15 +58,6 @@ impl Mount {
                 .putter
                 .attach(pid, fd, Arc::as_ptr(mount).cast())
         }
-    }
-}
-
-impl Park {
-    /// Gives back what the device has of a request whose reader is gone.
-    pub(crate) fn release_for_reader(park: Ref<Park>) {
-        // SAFETY: the device owns a reference, which `puffs_msgif_getout`
-        // stored as this address, and nobody is left who would give it back.
-        drop(unsafe { Ref::<Park>::from_raw(park.as_ptr().cast_mut()) });
     }
 }
 

@@ -3,8 +3,8 @@
 use super::{sys, Sleep};
 use core::{
     ops::Deref,
-    ptr::{self, NonNull},
-    sync::atomic::{fence, AtomicPtr, AtomicUsize, Ordering},
+    ptr::NonNull,
+    sync::atomic::{fence, AtomicUsize, Ordering},
 };
 
 /// A reference-counted value in kernel memory, as `alloc::sync::Arc`, but
@@ -101,48 +101,5 @@ impl<T> Drop for Arc<T> {
         unsafe { self.inner.drop_in_place() };
         // SAFETY: allocated with this size, and the value is gone.
         unsafe { sys::pk_free(self.inner.as_ptr().cast(), size_of::<Inner<T>>()) };
-    }
-}
-
-/// A place for one shared reference, which threads put in and take out
-/// without a lock.
-pub struct ArcCell<T> {
-    raw: AtomicPtr<T>,
-}
-
-impl<T> ArcCell<T> {
-    /// An empty place.
-    pub const fn new() -> ArcCell<T> {
-        ArcCell {
-            raw: AtomicPtr::new(ptr::null_mut()),
-        }
-    }
-
-    /// Puts a reference in; what was there is dropped.
-    pub fn put(&self, value: Arc<T>) {
-        drop(self.swap(Arc::into_raw(value)));
-    }
-
-    /// Takes out what is there.
-    pub fn take(&self) -> Option<Arc<T>> {
-        self.swap(ptr::null())
-    }
-
-    fn swap(&self, new: *const T) -> Option<Arc<T>> {
-        let old = self.raw.swap(new.cast_mut(), Ordering::AcqRel);
-        // SAFETY: what is not NULL was put in by `put`, and is taken once.
-        (!old.is_null()).then(|| unsafe { Arc::from_raw(old) })
-    }
-}
-
-impl<T> Default for ArcCell<T> {
-    fn default() -> Self {
-        ArcCell::new()
-    }
-}
-
-impl<T> Drop for ArcCell<T> {
-    fn drop(&mut self) {
-        self.take();
     }
 }

@@ -29,7 +29,7 @@ mod putter;
 mod sync;
 mod vfs;
 
-pub use arc::{Arc, ArcCell};
+pub use arc::Arc;
 pub use compat::{compat_incoming, compat_outgoing};
 pub use errno::{Errno, Result};
 pub use fid::Fid;
@@ -44,8 +44,8 @@ pub use pool::{List, Pool, Ref, Table};
 pub use putter::Putter;
 pub use sync::{CondVar, Guard, Mutex};
 pub use vfs::{
-    ComponentName, Cred, CredKind, DirtyVnodes, MountHold, MountPtr, StatvfsOut, UserPath, Vnode,
-    VnodeRef,
+    ComponentName, Cred, CredKind, DirtyVnodes, MountEntered, MountHold, MountPtr, StatvfsOut,
+    UserPath, Vnode, VnodeRef,
 };
 
 /// Ticks of the kernel's clock since boot; wraps.

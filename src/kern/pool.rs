@@ -380,6 +380,22 @@ impl<T> List<T> {
         Some(item)
     }
 
+    /// Takes the object at `address` off, if it is on this list. Takes as long
+    /// as the list is; the address is only compared.
+    pub fn take(&mut self, address: *const T) -> Option<Ref<T>> {
+        let mut next = self.ends.head;
+        while let Some(slot) = NonNull::new(next) {
+            if ptr::eq(slot.as_ptr().cast(), address) {
+                self.len -= 1;
+                // SAFETY: on this chain.
+                return Some(unsafe { self.ends.unlink(slot) });
+            }
+            // SAFETY: on this chain.
+            next = unsafe { self.ends.link(slot) }.next;
+        }
+        None
+    }
+
     /// Takes `item` off, if it is on this list.
     pub fn remove(&mut self, item: &Ref<T>) -> Option<Ref<T>> {
         if item.slot().chain.load(Ordering::Acquire) != self.number {

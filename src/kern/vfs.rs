@@ -131,6 +131,17 @@ impl MountPtr {
         unsafe { sys::pk_mount_commit(self.as_ptr(), pmp.as_ptr()) };
     }
 
+    /// Keeps the file system from being suspended while the result exists;
+    /// `None` if it is suspended already. Unmounting starts with that.
+    pub fn enter(self) -> Option<MountEntered> {
+        // SAFETY: a live mount.
+        let error = unsafe { sys::pk_mount_enter(self.as_ptr()) };
+        (error == 0).then(|| MountEntered {
+            mp: self,
+            not_send: PhantomData,
+        })
+    }
+
     /// Unmounts by force (`dounmount(9)`); may sleep.
     ///
     /// # Errors
@@ -171,6 +182,22 @@ impl MountPtr {
     pub fn dirty_vnodes(self) -> DirtyVnodes {
         // SAFETY: a live mount.
         DirtyVnodes(unsafe { sys::pk_vnode_iter_create(self.as_ptr()) })
+    }
+}
+
+/// The calling thread is inside the file system, which is not suspended until
+/// it leaves (`vfs_trybusy(9)`).
+pub struct MountEntered {
+    mp: MountPtr,
+    /// It is the thread that is inside.
+    not_send: PhantomData<*mut ()>,
+}
+
+impl Drop for MountEntered {
+    fn drop(&mut self) {
+        // SAFETY: this thread entered a mount that is still there, for it
+        // cannot be unmounted meanwhile.
+        unsafe { sys::pk_mount_leave(self.mp.as_ptr()) };
     }
 }
 

@@ -25,18 +25,23 @@ impl Mount {
         let sent = frame.len().min(size_of::<Req>());
         header.as_mut_bytes()[..sent].copy_from_slice(&frame[..sent]);
         if frame.len() < size_of::<Req>() {
-            self.answer(&header, Errno::EINVAL);
+            self.refuse(&header, Errno::EINVAL);
             return;
         }
         match OpClass::try_from(header.opclass & abi::OPCLASS_MASK) {
             Ok(OpClass::Vfs | OpClass::Vn) => self.msgif.reply(self, &header, frame),
             Ok(OpClass::Flush) => match Flush::read_from_bytes(frame) {
                 Ok(flush) => self.sop_flush(flush),
-                Err(_) => self.answer(&header, Errno::EINVAL),
+                Err(_) => self.refuse(&header, Errno::EINVAL),
             },
             Ok(OpClass::Unmount) => self.sop_unmount(header),
-            _ => self.answer(&header, Errno::EOPNOTSUPP),
+            _ => self.refuse(&header, Errno::EOPNOTSUPP),
         }
+    }
+
+    /// Answers a frame that is no request.
+    fn refuse(&self, frame: &Req, error: Errno) {
+        self.msgif.refuse(self.pmp, frame, error);
     }
 
     /// Answers a request of the server's that came to nothing.

@@ -21,7 +21,7 @@
 //! ```
 //!
 //! Nothing is entered inside the message lock but the kernel's own queues of
-//! sleepers, and nothing sleeps in it but waits on its own condition
+//! sleepers and the list of stranded requests, and nothing sleeps in it but waits on its own condition
 //! variables. In particular completions, the device's wakeups and allocations
 //! run outside it. The same is true of `pmp_sopmtx`; neither is entered inside
 //! the other.
@@ -40,7 +40,7 @@ pub use sop::{SopQueue, SOP_REQUESTS};
 use crate::{
     abi::{self, notify, Cookie, ErrorOp, OpClass, Req, VnOp},
     kern::{
-        self, Arc, Completion, CondVar, Errno, Guard, List, Mutex, PmpRef, Putter, Ref, Result,
+        self, Completion, CondVar, Errno, Guard, List, Mutex, PmpRef, Putter, Ref, Result,
         SignalMask, Sleep, Table,
     },
     mount::Mount,
@@ -109,9 +109,9 @@ pub(crate) struct Queues {
 
 /// A request handed to a reader of the device, until it is released.
 pub struct Outgoing {
-    /// The park; the reader owns this reference.
-    pub park: Ref<Park>,
-    /// The bytes to copy out, valid as long as the reference.
+    /// What it is to be released by; not to be looked at.
+    pub name: *const Park,
+    /// The bytes to copy out, which are there until then.
     pub data: *mut u8,
     /// How many.
     pub len: usize,
@@ -331,7 +331,7 @@ impl MsgIf {
     /// # Errors
     /// ENXIO when the mount is not running, EWOULDBLOCK if there is none and
     /// the reader does not want to wait, EINTR or ERESTART for a signal.
-    pub fn getout(&self, mount: &Arc<Mount>, nonblock: bool) -> Result<Outgoing> {
+    pub fn getout(&self, nonblock: bool) -> Result<Outgoing> {
         let mut queues = self.queues.lock();
         queues.users += 1;
         let found = self.next_request(&mut queues, nonblock);
@@ -339,9 +339,7 @@ impl MsgIf {
         let park = found?;
 
         self.queued.store(queues.touser.len(), Ordering::Release);
-        park.lend(mount.clone());
-        let linked = queues.sending.push_back(park.clone());
-        debug_assert!(linked.is_ok());
+        park.lend();
         trace(&mut queues, "handed out", &park);
         let Some(core) = park.core.get(&mut queues) else {
             return Err(Errno::ENXIO);
@@ -359,8 +357,10 @@ impl MsgIf {
         if core.notice.is_some() {
             queues.notices -= 1;
         }
-        drop(queues);
-        Ok(Outgoing { park, data, len })
+        let name = park.as_ptr();
+        let linked = queues.sending.push_back(park);
+        debug_assert!(linked.is_ok());
+        Ok(Outgoing { name, data, len })
     }
 
     fn next_request(&self, queues: &mut Guard<'_, Queues>, nonblock: bool) -> Result<Ref<Park>> {
@@ -388,46 +388,35 @@ impl MsgIf {
     /// `puffs_msgif_releaseout`): the server has it now, or `error` says why
     /// not.
     ///
-    /// Which mount it is of, the park knows: the device may have been detached
-    /// between the two calls.
-    pub fn releaseout(park: Ref<Park>, error: Result<()>) {
-        let Some(mount) = park.lent_by.take() else {
-            return;
+    /// `name` is what the device got with the request. It is not trusted: where
+    /// several threads read one descriptor, the device gives a request back
+    /// more than once. `mount` is `None` when the instance was detached
+    /// meanwhile.
+    pub fn releaseout(mount: Option<&Mount>, name: *const Park, error: Result<()>) {
+        let Some(mount) = mount else {
+            return stranded::remove(name);
         };
         let msgif = &mount.msgif;
         let mut queues = msgif.queues.lock();
-        let lent = queues.sending.remove(&park);
+        let Some(park) = queues.sending.take(name) else {
+            return stranded::remove(name);
+        };
         let Some(core) = park.core.get(&mut queues) else {
             return;
         };
         let mut failed = None;
-        if core.state == State::Done {
-            // Its mount was taken down meanwhile.
-            drop(queues);
-            stranded::remove(&park);
-            return;
-        }
-        if core.state == State::Sending {
-            let forgotten = matches!(core.waiter, Waiter::Nobody);
-            match error {
-                Ok(()) if forgotten => core.state = State::Done,
-                Ok(()) => {
-                    core.state = State::Pending;
-                    let id = core.id;
-                    // The list's reference goes to the table, and the reader's
-                    // goes inside the lock: when the reply is there, its
-                    // caller must have the only reference.
-                    if let Some(lent) = lent {
-                        let linked = queues.pending.insert(id, lent);
-                        debug_assert!(linked.is_ok());
-                    }
-                    drop(park);
-                    return;
-                }
-                Err(error) => {
-                    failed = core.fail(error).map(|completion| (completion, error));
-                    park.cv().signal();
-                }
+        match error {
+            Ok(()) if matches!(core.waiter, Waiter::Nobody) => core.state = State::Done,
+            Ok(()) => {
+                core.state = State::Pending;
+                let id = core.id;
+                let linked = queues.pending.insert(id, park);
+                debug_assert!(linked.is_ok());
+                return;
+            }
+            Err(error) => {
+                failed = core.fail(error).map(|completion| (completion, error));
+                park.cv().signal();
             }
         }
         if let Some((completion, error)) = failed {
@@ -464,8 +453,8 @@ impl MsgIf {
         queues.status = Status::Dying;
         let mut bucket = 0;
         loop {
-            // A park that a reader has is failed as well: its caller goes on,
-            // and the reader's reference keeps the buffer.
+            // What a reader has is failed as well: its caller goes on, and the
+            // buffer stays until the reader is through with it.
             let lent = queues.sending.pop_front();
             let stranded = lent.is_some();
             let next = lent
@@ -477,15 +466,17 @@ impl MsgIf {
                 .get(&mut queues)
                 .and_then(|core| core.fail(Errno::ENXIO));
             park.cv().signal();
+            let park = if stranded {
+                stranded::add(park);
+                None
+            } else {
+                Some(park)
+            };
             // The rest is not for inside the lock.
             drop(queues);
+            drop(park);
             if let Some(completion) = completion {
                 run_failed(pmp, completion, Errno::ENXIO);
-            }
-            if stranded {
-                stranded::add(park);
-            } else {
-                drop(park);
             }
             queues = self.queues.lock();
         }
@@ -565,6 +556,15 @@ impl MsgIf {
 
     /// Answers a request of the server's own (C: `puffs_msg_sendresp`).
     pub fn sendresp(&self, pmp: PmpRef, request: &Req, rv: i32) {
+        self.respond(pmp, request, rv, ANSWERS_MAX);
+    }
+
+    /// Answers something that is no request.
+    fn refuse(&self, pmp: PmpRef, request: &Req, error: Errno) {
+        self.respond(pmp, request, error.get(), REPORTS_MAX);
+    }
+
+    fn respond(&self, pmp: PmpRef, request: &Req, rv: i32, limit: usize) {
         let Ok(mut park) = Park::alloc(size_of::<Req>(), Sleep::Yes) else {
             return;
         };
@@ -575,7 +575,7 @@ impl MsgIf {
         answer.optype = request.optype;
         answer.setbacks = request.setbacks;
         answer.rv = rv;
-        self.notify_server(pmp, &mut park, answer.as_bytes(), ANSWERS_MAX);
+        self.notify_server(pmp, &mut park, answer.as_bytes(), limit);
     }
 
     /// Tells the server that it broke the protocol (C: `puffs_senderr`).

@@ -2,8 +2,7 @@
 
 use crate::{
     abi::{self, Cookie, Req},
-    kern::{self, Arc, ArcCell, Completion, Errno, Guarded, KBytes, Pool, Ref, Result, Sleep},
-    mount::Mount,
+    kern::{self, Completion, Errno, Guarded, KBytes, Pool, Ref, Result, Sleep},
 };
 use core::{
     fmt,
@@ -23,9 +22,6 @@ pub static PARKS: Pool<Park> = Pool::new();
 /// gone. A reference count frees it, so no path has to know who is last.
 pub struct Park {
     pub(super) core: Guarded<Core>,
-    /// The mount, while the device has the buffer: the instance may be
-    /// detached before the device gives it back.
-    pub(super) lent_by: ArcCell<Mount>,
     /// The process that the device read it for.
     reader: AtomicI32,
 }
@@ -182,12 +178,10 @@ impl Park {
             notice: None,
         };
         let core = Guarded::new(core);
-        let lent_by = ArcCell::new();
         PARKS
             .get(
                 Park {
                     core,
-                    lent_by,
                     reader: AtomicI32::new(0),
                 },
                 sleep,
@@ -196,10 +190,9 @@ impl Park {
     }
 
     /// Notes that the device has the buffer, to copy it to the caller.
-    pub(super) fn lend(&self, mount: Arc<Mount>) {
+    pub(super) fn lend(&self) {
         let (pid, _) = kern::caller_ids();
         self.reader.store(pid, Ordering::Relaxed);
-        self.lent_by.put(mount);
     }
 
     /// The process that the device last read it for.

@@ -116,15 +116,33 @@ impl Mount {
     }
 
     /// The work loop; returns when there is no more to do.
+    ///
+    /// Unmounting suspends the file system and then waits for this thread. So
+    /// what is done here for a vnode is done inside the file system, and put
+    /// off while it is suspended: a thread that waited for it to be resumed
+    /// would wait for ever.
     fn sop_work(&self) -> End {
         let idle = if self.config.uses_ttl() {
             EXPIRE_TICKS
         } else {
             0
         };
+        let retry = kern::hz() / 10 + 1;
         let mut queue = self.sop.state.lock();
         let end = loop {
-            if let Some(request) = queue.requests.pop_front() {
+            if queue.stop {
+                break End::Stopped;
+            }
+            if queue.requests.is_empty() && idle == 0 {
+                self.sop.cv.wait(&mut queue);
+                continue;
+            }
+            drop(queue);
+            let inside = self.mp.enter();
+            queue = self.sop.state.lock();
+            if inside.is_none() {
+                self.sop.cv.wait_ticks(&mut queue, retry);
+            } else if let Some(request) = queue.requests.pop_front() {
                 drop(queue);
                 match &*request {
                     SopRequest::Flush(flush) => self.flush_request(flush),
@@ -136,15 +154,20 @@ impl Mount {
                     }
                 }
                 drop(request);
+                drop(inside);
                 queue = self.sop.state.lock();
-            } else if queue.stop {
-                break End::Stopped;
             } else if let Some(cookie) = self.sop.take_expiry(false) {
                 drop(queue);
                 node::expire(self, cookie);
+                drop(inside);
                 queue = self.sop.state.lock();
             } else {
-                self.sop.cv.wait_ticks(&mut queue, idle);
+                drop(queue);
+                drop(inside);
+                queue = self.sop.state.lock();
+                if queue.requests.is_empty() && !queue.stop {
+                    self.sop.cv.wait_ticks(&mut queue, idle);
+                }
             }
         };
         self.sop_purge(queue);

@@ -25,9 +25,10 @@ pub(super) fn add(park: Ref<Park>) {
 }
 
 /// The device gave a request back after all.
-pub(super) fn remove(park: &Ref<Park>) {
-    // The caller has a reference too, so that nothing is freed in the lock.
-    STRANDED.lock().as_mut().and_then(|list| list.remove(park));
+pub(super) fn remove(name: *const Park) {
+    let found = STRANDED.lock().as_mut().and_then(|list| list.take(name));
+    // Outside the lock, for it may be freed.
+    drop(found);
 }
 
 /// Frees the requests whose readers are gone. False if there are others: then
@@ -35,16 +36,10 @@ pub(super) fn remove(park: &Ref<Park>) {
 pub fn sweep() -> bool {
     let mut all = STRANDED.lock().take().unwrap_or_default();
     let mut clear = true;
-    while let Some(mut park) = all.pop_front() {
-        if park.get_mut().is_some() {
-            // Given back just before it was put here.
-            continue;
-        }
+    while let Some(park) = all.pop_front() {
         if kern::process_exists(park.reader()) {
             clear = false;
             add(park);
-        } else {
-            Park::release_for_reader(park);
         }
     }
     clear

@@ -9,7 +9,7 @@ use crate::{
         Vnode, VnodeRef,
     },
     mount::Mount,
-    msgif::{Park, Status, PARKS, SOP_REQUESTS},
+    msgif::{self, Park, Status, PARKS, SOP_REQUESTS},
     node::{self, status, FileInfo},
     subr,
 };
@@ -38,6 +38,7 @@ pub fn mount(mp: MountPtr, path: UserPath, args: &mut KArgs) -> Result<()> {
         as_cstr(&args.typename),
         &mut args.svfsb,
     )?;
+    msgif::sweep_stranded();
     let mount = Mount::create(mp, args)?;
     let started = Mount::sop_start(&mount).and_then(|()| {
         let (pid, _) = kern::caller_ids();

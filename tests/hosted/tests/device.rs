@@ -302,13 +302,11 @@ fn several_threads_can_read_one_descriptor_for_long() {
 }
 
 #[test]
-#[ignore = "damages memory: the device gives a request back twice"]
 fn several_threads_can_read_one_descriptor_while_flushes_are_answered() {
     many_readers(true);
 }
 
 #[test]
-#[ignore = "damages memory: the device owns a reference to a park, not a name for it"]
 fn a_request_that_the_device_gives_back_twice_is_given_back_once() {
     let bench = Bench::new();
     bench.client().file().set_releases_twice(true);

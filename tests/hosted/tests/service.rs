@@ -321,8 +321,6 @@ fn a_server_may_die_with_flushes_on_the_queue() {
 }
 
 #[test]
-#[ignore = "deadlock: the unmount suspended the file system and waits for the service thread, \
-            which waits in vcache_get(9) for the file system to be resumed"]
 fn a_flush_of_an_unknown_file_while_somebody_unmounts() {
     let kernel = Kernel::boot_for(Duration::from_secs(30));
     for _ in 0..200 {

@@ -28,7 +28,8 @@ services! {
     lwp: pk_curlwp_ids pk_curlwp_is_pagedaemon pk_process_exists pk_sig_pending pk_sig_block pk_sig_restore;
     console: pk_log pk_panic pk_debug_level pk_debug;
     putter: pk_putter_attach pk_putter_detach pk_putter_notify;
-    vfs: pk_mount_ref pk_mount_rele pk_mount_unmount pk_mount_pmp pk_mount_is_getargs
+    vfs: pk_mount_ref pk_mount_rele pk_mount_unmount pk_mount_enter pk_mount_leave
+        pk_mount_pmp pk_mount_is_getargs
         pk_mount_is_update pk_mount_set_statvfs pk_mount_commit pk_mount_copy_statvfs
         pk_mount_known_statvfs pk_statvfs_from_wire pk_mount_vflush;
     node: pk_pmp_create pk_pmp_destroy pk_pmp_rs pk_pmp_set_rs pk_pmp_mount pk_pmp_args

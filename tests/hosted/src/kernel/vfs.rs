@@ -541,6 +541,24 @@ pub(crate) unsafe extern "C" fn pk_mount_unmount(mp: *mut sys::mount) -> i32 {
 }
 
 #[no_mangle]
+pub(crate) unsafe extern "C" fn pk_mount_enter(mp: *mut sys::mount) -> i32 {
+    let mp = of(mp);
+    let entered = mp.trans_start(false).and_then(|()| {
+        if !mp.is_gone() {
+            return Ok(());
+        }
+        mp.trans_done();
+        Err(Errno::ENOENT)
+    });
+    Errno::code(entered)
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_mount_leave(mp: *mut sys::mount) {
+    of(mp).trans_done();
+}
+
+#[no_mangle]
 pub(crate) unsafe extern "C" fn pk_mount_pmp(mp: *mut sys::mount) -> *mut puffs_mount {
     of(mp).pmp()
 }
