@@ -24,17 +24,22 @@ impl Mount {
         let mut header = Req::new_zeroed();
         let sent = frame.len().min(size_of::<Req>());
         header.as_mut_bytes()[..sent].copy_from_slice(&frame[..sent]);
-        if frame.len() < size_of::<Req>() {
-            self.refuse(&header, Errno::EINVAL);
-            return;
+        let class = OpClass::try_from(header.opclass & abi::OPCLASS_MASK).ok();
+        let whole = frame.len() >= size_of::<Req>();
+        if whole && matches!(class, Some(OpClass::Vfs | OpClass::Vn)) {
+            return self.msgif.reply(self, &header, frame);
         }
-        match OpClass::try_from(header.opclass & abi::OPCLASS_MASK) {
-            Ok(OpClass::Vfs | OpClass::Vn) => self.msgif.reply(self, &header, frame),
-            Ok(OpClass::Flush) => match Flush::read_from_bytes(frame) {
+        // The service thread's queue is there as long as the mount is.
+        let Some(_user) = self.msgif.user() else {
+            return;
+        };
+        match class {
+            _ if !whole => self.refuse(&header, Errno::EINVAL),
+            Some(OpClass::Flush) => match Flush::read_from_bytes(frame) {
                 Ok(flush) => self.sop_flush(flush),
                 Err(_) => self.refuse(&header, Errno::EINVAL),
             },
-            Ok(OpClass::Unmount) => self.sop_unmount(header),
+            Some(OpClass::Unmount) => self.sop_unmount(header),
             _ => self.refuse(&header, Errno::EOPNOTSUPP),
         }
     }

@@ -117,6 +117,15 @@ pub struct Outgoing {
     pub len: usize,
 }
 
+/// A user of the mount, until it is dropped.
+struct User<'a>(&'a MsgIf);
+
+impl Drop for User<'_> {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
 impl MsgIf {
     /// The message state of a mount that is being made. `None` if memory is
     /// short.
@@ -165,6 +174,17 @@ impl MsgIf {
     pub fn release(&self) {
         let mut queues = self.queues.lock();
         self.leave(&mut queues);
+    }
+
+    /// As [`reference`](Self::reference), for as long as the result exists;
+    /// `None` if the mount is being taken down.
+    fn user(&self) -> Option<User<'_>> {
+        let mut queues = self.queues.lock();
+        if queues.status == Status::Dying {
+            return None;
+        }
+        queues.users += 1;
+        Some(User(self))
     }
 
     fn leave(&self, queues: &mut Guard<'_, Queues>) {

@@ -646,8 +646,8 @@ impl User {
             let raw = vnode
                 .as_ref()
                 .map_or(std::ptr::null_mut(), |vnode| vnode.raw());
-            let done = mount.vfs_extattrctl(cmd, raw, namespace, name);
-            done
+            
+            mount.vfs_extattrctl(cmd, raw, namespace, name)
         })
     }
 }
