@@ -10,7 +10,7 @@
 //! | [`vnops`] | the vnode operations | `puffs_vnops.c` |
 //! | [`user`] | processes that open, read and rename by path | system calls |
 //! | [`server`] | servers: a raw client of the device, and a file system in memory | libpuffs and a file server |
-//! | [`bench`] | a kernel, a mount and a scripted server in one, for tests | |
+//! | [`mod@bench`] | a kernel, a mount and a scripted server in one, for tests | |
 //!
 //! Everything that crosses the device crosses it in the real framing, and the
 //! core runs unchanged: what a test finds here, it finds in the product.

@@ -224,10 +224,8 @@ impl User {
     /// The vnode of a path, not locked.
     fn walk(&self, path: &str, follow: bool, depth: usize) -> Result<VnodeRef> {
         let (mount, rest) = vfs::find(path).ok_or(Errno::ENOENT)?;
-        mount.reference();
-        let root = mount.vfs_root().map(VnodeRef::unlock);
-        mount.release();
-        let mut at = root?;
+        let mut at = mount.vfs_root().map(VnodeRef::unlock)?;
+        drop(mount);
         let mut walked = path[..path.len() - rest.len()].to_owned();
         let mut rest = rest.trim_start_matches('/');
         while !rest.is_empty() {
@@ -566,10 +564,7 @@ impl User {
         self.call(|| {
             let (mount, _) = vfs::find(path).ok_or(Errno::ENOENT)?;
             let mut stat = StatvfsBuf::new_zeroed();
-            mount.reference();
-            let done = mount.vfs_statvfs(&mut stat);
-            mount.release();
-            done.map(|()| stat)
+            mount.vfs_statvfs(&mut stat).map(|()| stat)
         })
     }
 
@@ -646,7 +641,7 @@ impl User {
             let raw = vnode
                 .as_ref()
                 .map_or(std::ptr::null_mut(), |vnode| vnode.raw());
-            
+
             mount.vfs_extattrctl(cmd, raw, namespace, name)
         })
     }

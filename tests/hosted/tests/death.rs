@@ -10,7 +10,7 @@ use puffs_hosted::{
     vnops::{self, read_buffer, write_buffer},
 };
 use puffs_rs::{
-    abi::{vfs, vn, Cookie, Message, Vtype},
+    abi::{vfs, vn, Cookie, Vtype},
     kern::{Errno, Result},
 };
 use std::{
@@ -487,30 +487,32 @@ fn the_next_server_can_mount_at_once() {
 
 #[test]
 fn every_kind_of_waiter_is_sent_off() {
+    type Ask = Box<dyn FnOnce(&User) -> Result<()> + Send>;
+
     let bench = Bench::new();
     let root = bench.root();
     let mount = bench.mount.clone();
-    let calls: Vec<Task<Result<()>>> = vec![
-        bench.call(|user| user.statvfs(MNT).map(drop)),
-        bench.call(|user| user.sync(MNT, 1)),
-        bench.call(|user| user.getfh(MNT, 12).map(drop).map_err(|(error, _)| error)),
-        bench.call(move |user| {
+    let asks: Vec<Ask> = vec![
+        Box::new(|user| user.statvfs(MNT).map(drop)),
+        Box::new(|user| user.sync(MNT, 1)),
+        Box::new(|user| user.getfh(MNT, 12).map(drop).map_err(|(error, _)| error)),
+        Box::new(move |user| {
             let mut handle = vec![12, 0, 0, 0];
             handle.extend([1; 8]);
             user.fhstat(&mount, &handle).map(drop)
         }),
-        bench.call(move |_| {
+        Box::new(move |_| {
             vnops::request::<vn::Read, _>(&root, 64, 64, |msg, _| msg.resid = 64, |_, _| ())
         }),
-        bench.call(|user| user.vnode("/mnt/name").map(drop)),
+        // Last, for it has the root locked while it waits.
+        Box::new(|user| user.vnode("/mnt/name").map(drop)),
     ];
-    let calls: Vec<_> = calls
+    let calls: Vec<_> = asks
         .into_iter()
-        .map(|call| call.until_asleep(WAITS))
+        .map(|ask| bench.call(ask).until_asleep(WAITS))
         .collect();
     for _ in 0..3 {
-        let frame = bench.frame();
-        assert!(frame.req().opclass != vn::Inactive::OP);
+        bench.frame();
     }
     bench.die();
     for call in calls {

@@ -111,8 +111,25 @@ pub(crate) fn dead() -> Arc<Mount> {
     DEAD.clone()
 }
 
+/// A reference to a mount's structure, given back on drop.
+pub(crate) struct MountHold(Arc<Mount>);
+
+impl std::ops::Deref for MountHold {
+    type Target = Arc<Mount>;
+
+    fn deref(&self) -> &Arc<Mount> {
+        &self.0
+    }
+}
+
+impl Drop for MountHold {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
 /// The mount at the longest prefix of `path`, and the rest of the path.
-pub(crate) fn find(path: &str) -> Option<(Arc<Mount>, String)> {
+pub(crate) fn find(path: &str) -> Option<(MountHold, String)> {
     let mounted = lock(&MOUNTED);
     let fits = |at: &str| {
         let rest = path.strip_prefix(at)?;
@@ -122,7 +139,11 @@ pub(crate) fn find(path: &str) -> Option<(Arc<Mount>, String)> {
         .iter()
         .filter_map(|(at, handle)| Some((at.len(), *handle, fits(at)?)))
         .max_by_key(|(len, ..)| *len);
-    found.and_then(|(_, handle, rest)| Some((MOUNTS.find(handle)?, rest)))
+    let (_, handle, rest) = found?;
+    let mount = MOUNTS.find(handle)?;
+    // Inside the lock of the list: what is on it is not freed.
+    mount.reference();
+    Some((MountHold(mount), rest))
 }
 
 /// What mount(2) is for.
@@ -392,9 +413,9 @@ pub fn mount(
     let name = path.unwrap_or_default();
     let existing = (kind != MountKind::New).then(|| find(name)).flatten();
     let mp = match existing {
-        Some((mp, _)) => {
-            mp.reference();
-            mp
+        Some((held, _)) => {
+            held.reference();
+            Arc::clone(&held)
         }
         None => Mount::new(name),
     };
@@ -498,11 +519,10 @@ pub fn unmount(path: &str, flags: i32) -> Result<()> {
     let Some((mp, _)) = find(path) else {
         return Err(Errno::EINVAL);
     };
-    mp.reference();
     // The path walk ends at the root.
     let walked = mp.vfs_root().map(|root| root.unlock());
     let done = walked.map(drop).and_then(|()| dounmount(&mp, flags));
-    mp.release();
+    drop(mp);
     lwp::user_return();
     done
 }
