@@ -214,6 +214,15 @@ impl Mount {
         self.refs.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// The same, unless the last reference is gone.
+    fn try_reference(&self) -> bool {
+        let more = |refs: usize| (refs != 0).then(|| refs + 1);
+        let order = Ordering::AcqRel;
+        self.refs
+            .fetch_update(order, Ordering::Acquire, more)
+            .is_ok()
+    }
+
     pub(crate) fn release(&self) {
         let before = self.refs.fetch_sub(1, Ordering::AcqRel);
         kassert!(before != 0, "a mount was released too often");
@@ -532,10 +541,9 @@ pub fn unmount(path: &str, flags: i32) -> Result<()> {
 /// # Errors
 /// ENOENT if it was unmounted meanwhile; what the file system says.
 pub fn unmount_mount(mp: &Arc<Mount>, flags: i32) -> Result<()> {
-    if MOUNTS.find(mp.handle).is_none() {
+    if !mp.try_reference() {
         return Err(Errno::ENOENT);
     }
-    mp.reference();
     let done = dounmount(mp, flags);
     mp.release();
     lwp::user_return();
