@@ -5,6 +5,7 @@ use crate::{
     kern::{self, sys, Buf, ComponentName, Cred, CredKind, Errno, NodeRef},
     mount::Mount,
 };
+use core::mem::offset_of;
 use zerocopy::FromBytes;
 
 const POLLERR: i32 = sys::PK_POLLERR as i32;
@@ -82,10 +83,14 @@ pub fn bio_read_done(reply: &[u8], mut buf: Buf) {
 /// Completes an asynchronous write of pages (C:
 /// `puffs_parkdone_asyncbiowrite`).
 pub fn bio_write_done(reply: &[u8], buf: Buf) {
-    let answer = vn::Write::read_from_prefix(reply).map(|(answer, _)| answer);
-    let (error, resid) = match (header_error(reply), answer) {
-        (0, Ok(answer)) => (0, answer.resid.min(buf.count())),
-        (0, Err(_)) => (Errno::EPROTO.get(), buf.count()),
+    // The reply may end where the payload of a write starts, which is inside
+    // what C calls the struct.
+    let left = reply
+        .get(offset_of!(vn::Write, resid)..)
+        .and_then(|bytes| usize::read_from_prefix(bytes).ok());
+    let (error, resid) = match (header_error(reply), left) {
+        (0, Some((left, _))) => (0, left.min(buf.count())),
+        (0, None) => (Errno::EPROTO.get(), buf.count()),
         (error, _) => (error, buf.count()),
     };
     // A server that takes only a part has failed: nobody would write the rest.

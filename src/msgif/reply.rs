@@ -147,7 +147,7 @@ impl Case<'_> {
     }
 
     /// Both sides of an operation with the same form for every server: what
-    /// was asked and what is answered. The answer may end at its payload.
+    /// was asked and what is answered.
     fn sides<T>(&self) -> Result<(&T, &T), Fault>
     where
         T: FromBytes + KnownLayout + Immutable,
@@ -200,15 +200,18 @@ impl Case<'_> {
             Ok(VnOp::Open) => self.is_whole::<vn::Open>(),
             Ok(VnOp::Getattr) => self.attributes(),
             Ok(VnOp::Setattr) if self.terms.ttl => self.attributes(),
+            // The payload starts inside what C calls the struct, so that a
+            // reply may be shorter than that.
             Ok(VnOp::Read) => {
-                let (asked, answer) = self.sides::<vn::Read>()?;
-                let kind = ErrorOp::Read;
-                self.carries::<vn::Read>(Self::moved(kind, asked.resid, answer.resid)?)
+                let asked = field(self.request, offset_of!(vn::Read, resid))?;
+                let left = field(self.frame, offset_of!(vn::Read, resid))?;
+                self.carries::<vn::Read>(Self::moved(ErrorOp::Read, asked, left)?)
             }
             Ok(VnOp::Write) => {
-                let (asked, answer) = self.sides::<vn::Write>()?;
-                Self::moved(ErrorOp::Write, asked.resid, answer.resid)?;
-                Ok(())
+                let asked = field(self.request, offset_of!(vn::Write, resid))?;
+                let left = field(self.frame, offset_of!(vn::Write, resid))?;
+                Self::moved(ErrorOp::Write, asked, left)?;
+                self.carries::<vn::Write>(0)
             }
             Ok(VnOp::Poll) => self.is_whole::<vn::Poll>(),
             Ok(VnOp::Readdir) => self.directory(),

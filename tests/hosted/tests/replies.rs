@@ -512,6 +512,26 @@ fn a_read_with_less_data_than_it_says_is_refused() {
 }
 
 #[test]
+fn a_reply_may_end_inside_the_padding_before_its_payload() {
+    let write_100 = |_: &User, root: &VnodeRef| {
+        request::<vn::Write, _>(root, 100, 0, |msg, _| msg.resid = 100, |_, _| ())
+    };
+    let bench = Bench::new();
+    for (ask, data) in [(read_100 as fn(&User, &VnodeRef) -> _, 2), (write_100, 0)] {
+        let root = bench.root();
+        let call = bench.call(move |user| ask(user, &root));
+        let mut reply = bench
+            .frame()
+            .reply_data::<vn::Read>(&[1; 2], |reply| reply.resid = 98);
+        reply.resize(vn::Read::DATA + data);
+        bench.send(&reply);
+        assert_eq!(call.join(), Ok(()));
+    }
+    bench.assert_alive();
+    bench.finish();
+}
+
+#[test]
 fn a_write_whose_resid_grows_is_refused() {
     let write = |_: &User, root: &VnodeRef| {
         request::<vn::Write, _>(root, 100, 0, |msg, _| msg.resid = 100, |_, _| ())
