@@ -1070,6 +1070,13 @@ pk_node_addref(struct puffs_node *pn, int delta)
 	return pn->pn_refcount;
 }
 
+uint32_t
+pk_node_vtype(struct puffs_node *pn)
+{
+
+	return pn->pn_vp->v_type;
+}
+
 void *
 pk_node_cookie(struct puffs_node *pn)
 {

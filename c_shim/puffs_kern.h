@@ -287,6 +287,7 @@ void	pk_node_destroy(struct puffs_node *);
 struct pk_mutex *pk_node_mutex(struct puffs_node *);	/* pn_mtx */
 int	pk_node_addref(struct puffs_node *, int);	/* under pn_mtx; result */
 void	*pk_node_cookie(struct puffs_node *);
+uint32_t pk_node_vtype(struct puffs_node *);	/* of its referenced vnode */
 void	pk_node_stat(struct puffs_node *, uint32_t, uint32_t); /* set, clear */
 void	pk_node_set_serversize(struct puffs_node *, int64_t);
 void	pk_node_set_mctime(struct puffs_node *, uint32_t,

@@ -209,12 +209,12 @@ pub unsafe extern "C" fn puffs_msg_wait2(
     pn2: *mut puffs_node,
 ) -> c_int {
     // SAFETY: the caller says so.
-    let park = unsafe { borrow(park) };
+    let mut park = unsafe { borrow(park) };
     // SAFETY: the caller says so.
     let nodes = [unsafe { NodeRef::new(pn1) }, unsafe { NodeRef::new(pn2) }];
     // SAFETY: the caller says so.
     match unsafe { of_pmp(pmp) } {
-        Some(mount) => Errno::code(mount.receive(&park, nodes)),
+        Some(mount) => Errno::code(mount.receive(&mut park, nodes)),
         None => Errno::ENXIO.get(),
     }
 }

@@ -6,9 +6,10 @@
 //! a hash table for that; `docs/ORIGINS.md` says where its parts went.)
 
 use crate::{
-    abi::{self, consts::VSIZENOTSET, Cookie, Vtype},
+    abi::{self, consts::VSIZENOTSET, vn, Cookie, Frame, Message, OpClass, Vtype},
     kern::{self, ComponentName, Errno, NodeRef, Result, Vnode, VnodeRef},
     mount::Mount,
+    msgif::Park,
 };
 
 /// Bits of a node's status (`PNODE_*` of `puffs_sys.h`).
@@ -257,6 +258,26 @@ pub fn updatenode(node: NodeRef, what: u32, size: i64) {
         node.cache_size(size);
         node.change_status(status::METACACHE_SIZE, 0);
     }
+}
+
+/// A file does not change its type: the attributes that a server answers for
+/// `node` are of the node's type, or say none.
+pub(crate) fn check_attributes(mount: &Mount, node: NodeRef, park: &mut Park) -> Result<()> {
+    let Some(answer) = park.body::<vn::Getattr>() else {
+        return Ok(());
+    };
+    let header = answer.req();
+    if header.opclass & abi::OPCLASS_MASK != u16::from(OpClass::Vn)
+        || header.optype != vn::Getattr::OP
+    {
+        return Ok(());
+    }
+    let vtype = answer.va.vtype;
+    if vtype == u32::from(Vtype::Non) || vtype == node.vtype() {
+        return Ok(());
+    }
+    let cookie = Cookie(node.cookie());
+    Err(mount.bad_node(Errno::EINVAL, "a file changed its type", cookie))
 }
 
 /// Acts on what the server said of the nodes of its request, beside its reply

@@ -56,6 +56,12 @@ impl NodeRef {
         unsafe { sys::pk_node_cookie(self.as_ptr()) as usize }
     }
 
+    /// The number of the type of its vnode, which the caller has referenced.
+    pub fn vtype(self) -> u32 {
+        // SAFETY: referenced, and so is its vnode.
+        unsafe { sys::pk_node_vtype(self.as_ptr()) }
+    }
+
     /// Sets and clears bits of the node's status (PNODE_*).
     pub fn change_status(self, set: u32, clear: u32) {
         // SAFETY: referenced.

@@ -60,7 +60,7 @@ const BUCKETS: usize = 1024;
 /// writes and never reads must not fill the kernel's memory. No server has as
 /// many requests of its own under way.
 const REPORTS_MAX: usize = 1024;
-const ANSWERS_MAX: usize = 65_536;
+const ANSWERS_MAX: usize = 4096;
 
 /// The life of a mount, as far as messages go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -334,7 +334,7 @@ pub fn extattrctl(
     if let Some(vnode) = vnode {
         vnode.unlock();
     }
-    let answer = mount.receive(&park, [node, None]);
+    let answer = mount.receive(&mut park, [node, None]);
     if let Some(node) = node {
         node.release();
     }
@@ -401,9 +401,17 @@ impl Mount {
 
     /// Waits for the outcome of a request, and does what the server said of
     /// the nodes that it is about (C: `puffs_msg_wait2`).
-    pub fn receive(&self, park: &Ref<Park>, nodes: [Option<NodeRef>; 2]) -> Result<()> {
+    ///
+    /// # Errors
+    /// What the server or the kernel says, EPROTO for an answer that does not
+    /// fit the node.
+    pub fn receive(&self, park: &mut Ref<Park>, nodes: [Option<NodeRef>; 2]) -> Result<()> {
         let outcome = self.msgif.wait(park);
         node::apply_setbacks(outcome.setbacks, nodes);
-        Errno::check(outcome.rv)
+        Errno::check(outcome.rv)?;
+        match (park.get_mut(), nodes[0]) {
+            (Some(park), Some(node)) => node::check_attributes(self, node, park),
+            _ => Ok(()),
+        }
     }
 }

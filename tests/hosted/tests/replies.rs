@@ -481,7 +481,6 @@ fn attributes_with_an_impossible_size_are_refused() {
 }
 
 #[test]
-#[ignore = "the core passes the type on, and nobody after it compares"]
 fn attributes_of_another_type_than_the_node_has_are_refused() {
     let getattr = |user: &User, _: &VnodeRef| user.stat(MNT).map(drop);
     refused(getattr, |request| attributes(request, Vtype::Reg, 0));

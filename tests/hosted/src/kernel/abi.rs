@@ -35,7 +35,8 @@ services! {
     node: pk_pmp_create pk_pmp_destroy pk_pmp_rs pk_pmp_set_rs pk_pmp_mount pk_pmp_args
         pk_pmp_lock pk_pmp_root pk_pmp_set_root pk_pmp_sopmtx pk_pmp_sopcv pk_pmp_sop_running
         pk_pmp_sop_take pk_node_pools_init pk_node_pools_destroy pk_node_create pk_node_detach
-        pk_node_destroy pk_node_mutex pk_node_addref pk_node_cookie pk_node_stat
+        pk_node_destroy pk_node_mutex pk_node_addref pk_node_cookie pk_node_vtype
+        pk_node_stat
         pk_node_set_serversize pk_node_set_mctime pk_node_set_mcsize pk_node_add_revents
         pk_node_selnotify;
     vnode: pk_vnode_get pk_vnode_rele pk_vnode_lock pk_vnode_trylock pk_vnode_lock_retry

@@ -244,6 +244,8 @@ pub(crate) struct Node {
     handle: usize,
     /// The server's name for it. The vnode cache's key is this very field.
     cookie: usize,
+    /// The address of its vnode, which may be reclaimed before the node goes.
+    vnode: usize,
     mtx: Arc<KMutex>,
     pub(crate) sizemtx: Arc<KMutex>,
     state: Mutex<NodeState>,
@@ -337,6 +339,7 @@ pub(crate) unsafe extern "C" fn pk_node_create(
     let node = NODES.add(|handle| Node {
         handle,
         cookie: cookie.addr(),
+        vnode: vp.addr(),
         mtx: KMutex::new(Class::Node),
         sizemtx: KMutex::new(Class::Size),
         state: Mutex::new(NodeState {
@@ -384,6 +387,11 @@ pub(crate) unsafe extern "C" fn pk_node_addref(pn: *mut puffs_node, delta: i32) 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_node_cookie(pn: *mut puffs_node) -> *mut c_void {
     ptr::without_provenance_mut(of(pn).cookie)
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_node_vtype(pn: *mut puffs_node) -> u32 {
+    vnode::of(ptr::without_provenance(of(pn).vnode)).vtype()
 }
 
 #[no_mangle]
