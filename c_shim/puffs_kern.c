@@ -14,7 +14,6 @@
  */
 
 #include <sys/cdefs.h>
-__KERNEL_RCSID(0, "puffs-rs: puffs_kern.c");
 
 #include <sys/param.h>
 #include <sys/systm.h>

@@ -9,7 +9,6 @@
  */
 
 #include <sys/cdefs.h>
-__KERNEL_RCSID(0, "puffs-rs: puffs_module.c");
 
 #include <sys/param.h>
 #include <sys/systm.h>
