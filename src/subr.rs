@@ -49,17 +49,6 @@ pub fn credcvt(kcred: &mut Kcred, cred: &Cred<'_>) {
     }
 }
 
-/// An errno of the server's, checked (C: `checkerr`): one that does not exist
-/// becomes EPROTO, and the server is told.
-pub fn checkerr(mount: &Mount, error: i32) -> i32 {
-    if (0..=Errno::LAST).contains(&error) {
-        return error;
-    }
-    let text = "errno out of range";
-    mount.senderr(ErrorOp::Error, error, text, Cookie::NULL);
-    Errno::EPROTO.get()
-}
-
 /// Completes an asynchronous read of pages (C: `puffs_parkdone_asyncbioread`).
 ///
 /// `reply` starts with a header; if that says success it was judged to hold

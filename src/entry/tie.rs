@@ -74,9 +74,10 @@ pub(super) unsafe fn transport(transport: *mut c_void) -> Option<Arc<Mount>> {
     if none.contains(&(transport as usize)) {
         return None;
     }
-    // SAFETY: the address was given to the device by `attach`. The device
-    // read it, inside the kernel lock and without a sleep since, from an
-    // instance that was attached; who detaches holds the kernel lock too and
-    // gives its reference up after that. So a reference is alive now.
+    // The device read the address, inside the kernel lock and without a sleep
+    // since, from an instance that was attached; who detaches holds the kernel
+    // lock too, and gives its reference up after that.
+    // SAFETY: an address that `attach` gave to the device, and a reference is
+    // alive, as just said.
     Some(unsafe { Arc::retain(transport.cast_const().cast()) })
 }

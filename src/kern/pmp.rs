@@ -74,14 +74,6 @@ impl PmpRef {
         })
     }
 
-    /// The root vnode, as the C part remembers it.
-    pub fn root(self) -> Option<Vnode> {
-        // SAFETY: alive.
-        let vp = self.with_lock(|| unsafe { sys::pk_pmp_root(self.as_ptr()) });
-        // SAFETY: the root stays until it is reclaimed, which clears this.
-        unsafe { Vnode::new(vp) }
-    }
-
     /// Remembers the root vnode, if none is remembered.
     pub fn remember_root(self, root: Vnode) {
         self.with_lock(|| {

@@ -170,11 +170,6 @@ impl<T> Ref<T> {
         ManuallyDrop::new(unsafe { CondVar::adopt(cv) })
     }
 
-    /// Do both refer to the same object?
-    pub fn is(&self, other: &Ref<T>) -> bool {
-        self.slot == other.slot
-    }
-
     /// The address of the value, which tells one object from another.
     pub fn as_ptr(&self) -> *const T {
         self.slot.as_ptr().cast_const().cast()
@@ -485,18 +480,14 @@ impl<T> Table<T> {
         let mut next = bucket.head;
         while let Some(slot) = NonNull::new(next) {
             // SAFETY: on this chain.
-            let &mut Link {
-                next: after,
-                key: its,
-                ..
-            } = unsafe { bucket.link(slot) };
-            if its == key {
+            let link = unsafe { bucket.link(slot) };
+            next = link.next;
+            if link.key == key {
                 // SAFETY: on this chain.
                 let item = unsafe { bucket.unlink(slot) };
                 self.len -= 1;
                 return Some(item);
             }
-            next = after;
         }
         None
     }

@@ -164,20 +164,15 @@ impl MsgIf {
         self.changes.broadcast();
     }
 
-    /// Counts the caller as a user of the mount: it is not taken down until
-    /// [`release`](Self::release) (C: `puffs_mp_reference`).
-    pub fn reference(&self) {
-        self.queues.lock().users += 1;
-    }
-
-    /// Undoes [`reference`](Self::reference) (C: `puffs_mp_release`).
-    pub fn release(&self) {
+    /// The caller stops being a user of the mount (C: `puffs_mp_release`).
+    fn release(&self) {
         let mut queues = self.queues.lock();
         self.leave(&mut queues);
     }
 
-    /// As [`reference`](Self::reference), for as long as the result exists;
-    /// `None` if the mount is being taken down.
+    /// Counts the caller as a user of the mount, which is not taken down while
+    /// the result exists (C: `puffs_mp_reference`). `None` if it is being
+    /// taken down already.
     fn user(&self) -> Option<User<'_>> {
         let mut queues = self.queues.lock();
         if queues.status == Status::Dying {
@@ -419,6 +414,7 @@ impl MsgIf {
         let msgif = &mount.msgif;
         let mut queues = msgif.queues.lock();
         let Some(park) = queues.sending.take(name) else {
+            drop(queues);
             return stranded::remove(name);
         };
         let Some(core) = park.core.get(&mut queues) else {
@@ -439,10 +435,12 @@ impl MsgIf {
                 park.cv().signal();
             }
         }
+        // Unmounting waits for users, so the mount outlives the callback.
+        queues.users += usize::from(failed.is_some());
+        // Freeing the park is not for inside the lock.
+        drop(queues);
+        drop(park);
         if let Some((completion, error)) = failed {
-            // Unmounting waits for users, so the mount outlives the callback.
-            queues.users += 1;
-            drop(queues);
             run_failed(mount.pmp, completion, error);
             msgif.release();
         }

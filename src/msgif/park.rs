@@ -8,7 +8,7 @@ use core::{
     fmt,
     sync::atomic::{AtomicI32, Ordering},
 };
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 /// The pool of parks; `vmstat -m` shows it under the name that C gave it.
 pub static PARKS: Pool<Park> = Pool::new();
@@ -243,12 +243,5 @@ impl Park {
     /// (C: `puffs_msg_setcall`).
     pub fn set_call(&mut self, completion: Completion) {
         self.core.get_mut().waiter = Waiter::Callback(completion);
-    }
-
-    /// Reads a copy of the message as a `T`.
-    pub fn read<T: FromBytes + KnownLayout + Immutable>(&mut self) -> Option<T> {
-        T::read_from_prefix(self.message().bytes())
-            .ok()
-            .map(|(body, _)| body)
     }
 }
