@@ -10,7 +10,7 @@ use crate::{
     toolchain::{self, KernelRust},
 };
 use anyhow::{bail, ensure, Context, Result};
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Command};
 
 /// The version of the PyPI package whose copies of NetBSD's installed headers
 /// the tests use.
@@ -142,7 +142,12 @@ fn need(needs: &[Need]) -> Result<()> {
         );
     }
     sh::say(format!("installing {}", packages.join(", ")));
-    install(&packages).with_context(|| {
+    let mut installed = install(&packages);
+    if installed.is_err() || missing.iter().any(|(_, _, there)| !there()) {
+        // Lists of packages that are old name packages that are gone, or too old.
+        installed = update().and_then(|()| install(&packages));
+    }
+    installed.with_context(|| {
         format!(
             "missing: {}.\nCould not install it; try: apt-get update && apt-get install {}",
             names.join(", "),
@@ -158,30 +163,29 @@ fn need(needs: &[Need]) -> Result<()> {
     Ok(())
 }
 
-/// Installs Debian packages. The lists of packages are fetched only if the
-/// installation does not work with those that are there.
+/// Installs Debian packages, or newer versions of them.
 fn install(packages: &[&str]) -> Result<()> {
-    let root = sh::output(sh::cmd("id").arg("-u"))?.trim() == "0";
-    let apt = |arguments: &[&str]| {
-        let mut command = if root {
-            sh::cmd("env")
-        } else {
-            let mut command = sh::cmd("sudo");
-            command.args(["-n", "env"]);
-            command
-        };
-        command
-            .args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"])
-            .args(["-o", "DPkg::Lock::Timeout=600"])
-            .args(arguments);
-        command
-    };
     let mut arguments = vec!["install", "-y", "--no-install-recommends"];
     arguments.extend(packages);
-    if sh::works(&mut apt(&arguments)) {
-        return Ok(());
-    }
+    sh::run(&mut apt(&arguments)?)
+}
+
+/// Fetches Debian's lists of packages.
+fn update() -> Result<()> {
     sh::say("fetching Debian's lists of packages");
-    sh::run(&mut apt(&["update"]))?;
-    sh::run(&mut apt(&arguments))
+    sh::run(&mut apt(&["update"])?)
+}
+
+/// An `apt-get` command, which asks nobody anything and waits for its turn.
+fn apt(arguments: &[&str]) -> Result<Command> {
+    let root = sh::output(sh::cmd("id").arg("-u"))?.trim() == "0";
+    let mut command = sh::cmd(if root { "env" } else { "sudo" });
+    if !root {
+        command.args(["-n", "env"]);
+    }
+    command
+        .args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"])
+        .args(["-o", "DPkg::Lock::Timeout=600"])
+        .args(arguments);
+    Ok(command)
 }

@@ -124,7 +124,9 @@ fn has_entry(dir: &Path, test: impl Fn(&Path) -> bool) -> bool {
 pub fn has_libclang() -> bool {
     let is_libclang = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("libclang.so") || name.starts_with("libclang-")
+        // libclang-cpp is another library, and of no use to bindgen.
+        (name.starts_with("libclang.so") || name.starts_with("libclang-"))
+            && !name.starts_with("libclang-cpp")
     };
     env::var_os("LIBCLANG_PATH").is_some() || llvm_dirs().any(|dir| has_entry(&dir, is_libclang))
 }
