@@ -11,6 +11,7 @@
 //! | [`user`] | processes that open, read and rename by path | system calls |
 //! | [`server`] | servers: a raw client of the device, and a file system in memory | libpuffs and a file server |
 //! | [`mod@bench`] | a kernel, a mount and a scripted server in one, for tests | |
+//! | [`world`] | the kernel as the scripted cases of `puffs-script` see it | |
 //!
 //! Everything that crosses the device crosses it in the real framing, and the
 //! core runs unchanged: what a test finds here, it finds in the product.
@@ -20,3 +21,4 @@ pub mod kernel;
 pub mod server;
 pub mod user;
 pub mod vnops;
+pub mod world;

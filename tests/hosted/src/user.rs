@@ -727,6 +727,17 @@ impl File {
         Ok(done)
     }
 
+    /// `getdents(2)` from the start: what came, at most so many bytes.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn getdents(&self, room: usize) -> Result<Vec<u8>> {
+        self.locked(|| {
+            vnops::readdir(&self.vnode, 0, room, false, self.user.cred())
+                .map(|listing| listing.entries)
+        })
+    }
+
     /// `fsync(2)`.
     ///
     /// # Errors

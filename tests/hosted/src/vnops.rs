@@ -670,6 +670,9 @@ pub(crate) fn open(vnode: &VnodeRef, mode: i32, cred: *mut kauth_cred) -> Result
 pub(crate) fn close(vnode: &VnodeRef, mode: i32, cred: *mut kauth_cred) -> Result<()> {
     let _kernel = KernelLock::enter();
     let pmp = pmp_of(vnode)?;
+    if !exists(&pmp, VnOp::Close) {
+        return Ok(());
+    }
     let mut msg = Msg::<vn::Close>::new(0, vnode.cookie());
     msg.set_faf();
     msg.body().fflag = mode;

@@ -1,11 +1,8 @@
 //! Servers: the other end of the putter device.
 
-mod frame;
 pub mod memfs;
-mod names;
 
-pub use frame::Frame;
-pub use names::describe;
+pub use puffs_script::{describe, Frame};
 
 use crate::{
     kernel::{self, CopyHook, Mount, MountKind, PutterFile},

@@ -1,6 +1,6 @@
 //! Frames in words.
 
-use super::Frame;
+use crate::Frame;
 use puffs_rs::abi::{notify::FlushOp, ErrorOp, OpClass, Req, VfsOp, VnOp, OPCLASS_MASK};
 use zerocopy::FromBytes;
 

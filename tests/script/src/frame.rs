@@ -117,6 +117,11 @@ impl Frame {
         self.get_mut()
     }
 
+    /// The header, if the frame has a whole one.
+    pub fn header(&self) -> Option<&Req> {
+        Req::ref_from_prefix(self.bytes()).ok().map(|(req, _)| req)
+    }
+
     /// The class, without its flags; `None` for a number that is none.
     pub fn class(&self) -> Option<OpClass> {
         OpClass::try_from(self.req().opclass & OPCLASS_MASK).ok()
@@ -184,6 +189,6 @@ impl Frame {
 
 impl std::fmt::Debug for Frame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", super::describe(self))
+        write!(f, "{}", crate::describe(self))
     }
 }

@@ -1,0 +1,451 @@
+//! The hosted kernel as a world for scripted cases.
+
+use crate::{
+    kernel::{self, lwp, Kernel, Lwp, HZ, MNT_FORCE, MNT_NOWAIT, SIGKILL},
+    server::Client,
+    user::{self, Open, Task, User},
+    vnops::{self, vattr_null},
+};
+use puffs_rs::{
+    abi::{vn, KArgs, Payload, StatvfsBuf, Vattr, Vtype},
+    kern::{Errno, Result},
+};
+use puffs_script::{
+    world::{Ability, Calls, Device, Fd, How, Process, Room, Stat, Thread, Work},
+    Frame, World,
+};
+use std::{
+    collections::BTreeMap,
+    rc::Rc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// Bad file descriptor.
+const EBADF: i32 = 9;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn errno(number: i32) -> Errno {
+    kernel::vfs::errno::other(number)
+}
+
+/// A booted hosted kernel.
+pub struct Hosted {
+    kernel: Mutex<Option<Kernel>>,
+}
+
+impl Hosted {
+    /// Boots it.
+    pub fn boot() -> Rc<dyn World> {
+        Rc::new(Hosted {
+            kernel: Mutex::new(Some(Kernel::boot())),
+        })
+    }
+}
+
+impl World for Hosted {
+    fn name(&self) -> &'static str {
+        "hosted"
+    }
+
+    fn can(&self, ability: Ability) -> bool {
+        ability != Ability::Mmap
+    }
+
+    fn process(&self, name: &str) -> Arc<dyn Process> {
+        Arc::new(HostedProcess {
+            user: User::new(name),
+            files: Arc::default(),
+        })
+    }
+
+    fn finish(&self) -> std::result::Result<(), String> {
+        // It panics if something is left, and says what.
+        if let Some(kernel) = lock(&self.kernel).take() {
+            kernel.shutdown();
+        }
+        Ok(())
+    }
+}
+
+type Files = Arc<Mutex<BTreeMap<Fd, Arc<user::File>>>>;
+
+struct HostedProcess {
+    user: User,
+    files: Files,
+}
+
+impl Process for HostedProcess {
+    fn spawn(&self, name: &str, work: Work) -> Box<dyn Thread> {
+        let files = self.files.clone();
+        Box::new(HostedThread(self.user.spawn(name, move |user| {
+            work(&HostedCalls { user, files });
+        })))
+    }
+
+    fn enter(&self, work: &mut dyn FnMut(&dyn Calls)) {
+        self.user.run(|user| {
+            work(&HostedCalls {
+                user,
+                files: self.files.clone(),
+            });
+        });
+    }
+
+    fn open_device(&self) -> Result<Arc<dyn Device>> {
+        let client = self.user.run(|_| Client::open());
+        Ok(Arc::new(HostedDevice {
+            user: self.user.clone(),
+            state: Mutex::new(State {
+                client: Some(client),
+                inside: Vec::new(),
+            }),
+        }))
+    }
+}
+
+impl Drop for HostedProcess {
+    fn drop(&mut self) {
+        let files = std::mem::take(&mut *lock(&self.files));
+        self.user.run(|_| drop(files));
+    }
+}
+
+struct HostedThread(Task<()>);
+
+impl Thread for HostedThread {
+    fn signal(&self, signal: i32) {
+        self.0.signal(signal);
+    }
+
+    fn is_done(&self) -> bool {
+        self.0.is_done()
+    }
+
+    fn join(self: Box<Self>) {
+        self.0.join();
+    }
+}
+
+struct HostedDevice {
+    user: User,
+    state: Mutex<State>,
+}
+
+struct State {
+    client: Option<Client>,
+    /// Who is inside a call.
+    inside: Vec<Arc<Lwp>>,
+}
+
+impl HostedDevice {
+    fn call<T>(&self, call: impl FnOnce(&Client) -> Result<T>) -> Result<T> {
+        self.user.run(|_| {
+            let me = lwp::current();
+            let client = {
+                let mut state = lock(&self.state);
+                let client = state.client.clone().ok_or(errno(EBADF))?;
+                state.inside.push(me.clone());
+                client
+            };
+            let done = call(&client);
+            drop(client);
+            let mut state = lock(&self.state);
+            state.inside.retain(|lwp| lwp.lid() != me.lid());
+            done
+        })
+    }
+}
+
+impl Device for HostedDevice {
+    fn mount(&self, path: &str, args: &KArgs) -> Result<()> {
+        self.call(|client| client.mount(path, args).map(drop))
+    }
+
+    fn read(&self) -> Result<Frame> {
+        self.call(Client::read)
+    }
+
+    fn try_read(&self) -> Result<Option<Frame>> {
+        self.call(Client::try_read)
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<()> {
+        self.call(|client| client.write(&Frame::from_bytes(bytes)))
+    }
+
+    fn poll(&self, limit: Duration) -> Result<bool> {
+        self.call(|client| client.file().poll(Some(ticks(limit))))
+    }
+
+    fn kevent(&self, limit: Duration) -> Result<bool> {
+        self.poll(limit)
+    }
+
+    fn die(&self) {
+        let client = lock(&self.state).client.take();
+        loop {
+            let state = lock(&self.state);
+            if state.inside.is_empty() {
+                break;
+            }
+            state.inside.iter().for_each(|lwp| lwp.signal(SIGKILL));
+            drop(state);
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        self.user.run(|_| drop(client));
+    }
+}
+
+fn ticks(limit: Duration) -> i32 {
+    let ticks = limit.as_micros() * HZ as u128 / 1_000_000;
+    i32::try_from(ticks).unwrap_or(i32::MAX).max(1)
+}
+
+struct HostedCalls<'a> {
+    user: &'a User,
+    files: Files,
+}
+
+impl HostedCalls<'_> {
+    fn file(&self, file: Fd) -> Result<Arc<user::File>> {
+        lock(&self.files).get(&file).cloned().ok_or(errno(EBADF))
+    }
+}
+
+fn stat(va: &Vattr) -> Stat {
+    Stat {
+        vtype: Vtype::try_from(va.vtype).unwrap_or(Vtype::Bad),
+        mode: va.mode,
+        size: va.size as i64,
+    }
+}
+
+fn room(stat: &StatvfsBuf) -> Room {
+    Room {
+        bsize: stat.bsize as u64,
+        blocks: stat.blocks,
+        bfree: stat.bfree,
+    }
+}
+
+/// The first bytes of a message's payload.
+fn data<T: Payload>(message: &[u8], len: usize) -> Vec<u8> {
+    message[T::DATA..T::DATA + len].to_vec()
+}
+
+impl Calls for HostedCalls<'_> {
+    fn stat(&self, path: &str) -> Result<Stat> {
+        self.user.stat(path).map(|va| stat(&va))
+    }
+
+    fn access(&self, path: &str, mode: i32) -> Result<()> {
+        self.user.access(path, mode)
+    }
+
+    fn chmod(&self, path: &str, mode: u32) -> Result<()> {
+        let mut va = vattr_null();
+        va.mode = mode;
+        self.user.setattr(path, &va)
+    }
+
+    fn truncate(&self, path: &str, size: i64) -> Result<()> {
+        let mut va = vattr_null();
+        va.size = size as u64;
+        self.user.setattr(path, &va)
+    }
+
+    fn mkdir(&self, path: &str) -> Result<()> {
+        self.user.mkdir(path)
+    }
+
+    fn rmdir(&self, path: &str) -> Result<()> {
+        self.user.rmdir(path)
+    }
+
+    fn mkfifo(&self, path: &str) -> Result<()> {
+        self.user.mknod(path, Vtype::Fifo, 0)
+    }
+
+    fn mknod(&self, path: &str, device: u32) -> Result<()> {
+        self.user.mknod(path, Vtype::Chr, u64::from(device))
+    }
+
+    fn unlink(&self, path: &str) -> Result<()> {
+        self.user.unlink(path)
+    }
+
+    fn symlink(&self, target: &str, path: &str) -> Result<()> {
+        self.user.symlink(target, path)
+    }
+
+    fn readlink(&self, path: &str) -> Result<Vec<u8>> {
+        self.user.readlink(path).map(String::into_bytes)
+    }
+
+    fn link(&self, from: &str, to: &str) -> Result<()> {
+        self.user.link(from, to)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.user.rename(from, to)
+    }
+
+    fn open(&self, path: &str, how: How) -> Result<Fd> {
+        let how = Open {
+            create: how.create,
+            write: how.write,
+            ..Open::READ
+        };
+        let file = Arc::new(self.user.open(path, how)?);
+        let mut files = lock(&self.files);
+        let number = files.keys().next_back().map_or(3, |last| last + 1);
+        files.insert(number, file);
+        Ok(number)
+    }
+
+    fn close(&self, file: Fd) -> Result<()> {
+        let file = lock(&self.files).remove(&file);
+        file.map(drop).ok_or(errno(EBADF))
+    }
+
+    fn read(&self, file: Fd, offset: i64, len: usize) -> Result<Vec<u8>> {
+        self.file(file)?.read_at(offset, len)
+    }
+
+    fn write(&self, file: Fd, offset: i64, data: &[u8]) -> Result<usize> {
+        self.file(file)?.write_at(offset, data)
+    }
+
+    fn seek(&self, file: Fd, offset: i64) -> Result<()> {
+        let file = self.file(file)?;
+        self.user
+            .ask::<vn::Seek, _>(file.vnode(), 0, |msg, _| msg.newoff = offset, |_, _| ())
+    }
+
+    fn fsync(&self, file: Fd) -> Result<()> {
+        self.file(file)?.fsync()
+    }
+
+    fn getdents(&self, file: Fd, room: usize) -> Result<Vec<u8>> {
+        self.file(file)?.getdents(room)
+    }
+
+    fn poll(&self, file: Fd, events: i32, limit: Duration) -> Result<i32> {
+        let file = self.file(file)?;
+        let deadline = kernel::clock::now_ticks() + i64::from(ticks(limit));
+        loop {
+            let ready = file.poll(events, false)?;
+            if ready != 0 || kernel::clock::now_ticks() >= deadline {
+                return Ok(ready);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn lock(&self, file: Fd) -> Result<()> {
+        let file = self.file(file)?;
+        self.user
+            .ask::<vn::Advlock, _>(file.vnode(), 0, |_, _| {}, |_, _| ())
+    }
+
+    fn pathconf(&self, path: &str, name: i32) -> Result<i64> {
+        let vnode = self.user.vnode(path)?;
+        self.user.ask::<vn::Pathconf, _>(
+            &vnode,
+            0,
+            |msg, _| msg.name = name,
+            |msg, _| msg.retval as i64,
+        )
+    }
+
+    fn statvfs(&self, path: &str) -> Result<Room> {
+        self.user.statvfs(path).map(|stat| room(&stat))
+    }
+
+    fn statvfs_nowait(&self, path: &str) -> Result<Room> {
+        self.user.statvfs_nowait(path).map(|stat| room(&stat))
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.user.sync(puffs_script::MNT, MNT_NOWAIT)
+    }
+
+    fn getfh(&self, path: &str, room: usize) -> Result<Vec<u8>> {
+        self.user.getfh(path, room).map_err(|(error, _)| error)
+    }
+
+    fn fhstat(&self, handle: &[u8]) -> Result<Stat> {
+        let (mount, _) = kernel::vfs::find(puffs_script::MNT).ok_or(Errno::ENOENT)?;
+        self.user.fhstat(&mount, handle).map(|(_, va)| stat(&va))
+    }
+
+    fn extattr_get(&self, path: &str, _name: &str, room: usize) -> Result<Vec<u8>> {
+        let vnode = self.user.vnode(path)?;
+        self.user.ask::<vn::Getextattr, _>(
+            &vnode,
+            room,
+            |msg, _| msg.resid = room,
+            |msg, bytes| data::<vn::Getextattr>(bytes, room - msg.resid),
+        )
+    }
+
+    fn extattr_list(&self, path: &str, room: usize) -> Result<Vec<u8>> {
+        let vnode = self.user.vnode(path)?;
+        self.user.ask::<vn::Listextattr, _>(
+            &vnode,
+            room,
+            |msg, _| msg.resid = room,
+            |msg, bytes| data::<vn::Listextattr>(bytes, room - msg.resid),
+        )
+    }
+
+    fn extattr_set(&self, path: &str, _name: &str, data: &[u8]) -> Result<usize> {
+        let vnode = self.user.vnode(path)?;
+        self.user.ask::<vn::Setextattr, _>(
+            &vnode,
+            data.len(),
+            |msg, payload| {
+                msg.resid = data.len();
+                payload.copy_from_slice(data);
+            },
+            |msg, _| data.len() - msg.resid,
+        )
+    }
+
+    fn extattr_delete(&self, path: &str, _name: &str) -> Result<()> {
+        let vnode = self.user.vnode(path)?;
+        self.user
+            .ask::<vn::Deleteextattr, _>(&vnode, 0, |_, _| {}, |_, _| ())
+    }
+
+    fn unmount(&self, path: &str, force: bool) -> Result<()> {
+        let flags = if force { MNT_FORCE } else { 0 };
+        self.user.run(|_| {
+            let done = kernel::unmount(path, flags);
+            lwp::user_return();
+            done
+        })
+    }
+}
+
+impl User {
+    /// A system call that is one request of a kind that nothing else here
+    /// makes: `more` bytes behind the message.
+    fn ask<T: puffs_rs::abi::Message, R>(
+        &self,
+        vnode: &crate::kernel::VnodeRef,
+        more: usize,
+        fill: impl FnOnce(&mut T, &mut [u8]),
+        read: impl FnOnce(&T, &[u8]) -> R,
+    ) -> Result<R> {
+        self.run(|_| {
+            let done = vnops::request(vnode, more, 0, fill, read);
+            lwp::user_return();
+            done
+        })
+    }
+}
