@@ -34,10 +34,10 @@ struct Test {
     name: String,
 }
 
-/// Compiles the tests of the workspace, with `environment` for the build and
-/// for the tests, and runs them.
-pub fn run(environment: &[(&str, &Path)], limit: Duration) -> Result<Outcome> {
-    let programs = compile(environment)?;
+/// Compiles the tests that `selection`, cargo's options, stands for, with
+/// `environment` for the build and for the tests, and runs them.
+pub fn run(selection: &[&str], environment: &[(&str, &Path)], limit: Duration) -> Result<Outcome> {
+    let programs = compile(selection, environment)?;
     let mut outcome = Outcome::default();
     for (title, program, dir) in programs {
         let (tests, ignored) = list(&program, &dir)?;
@@ -69,17 +69,20 @@ pub fn run(environment: &[(&str, &Path)], limit: Duration) -> Result<Outcome> {
 
 /// Compiles, and returns a title, the file and the package's directory of each
 /// test program.
-fn compile(environment: &[(&str, &Path)]) -> Result<Vec<(String, PathBuf, PathBuf)>> {
+fn compile(
+    selection: &[&str],
+    environment: &[(&str, &Path)],
+) -> Result<Vec<(String, PathBuf, PathBuf)>> {
     let messages = sh::output_with_progress(
         toolchain::host_cargo()
             .current_dir(paths::root())
             .envs(environment.iter().copied())
             .args([
                 "test",
-                "--workspace",
                 "--no-run",
                 "--message-format=json-render-diagnostics",
-            ]),
+            ])
+            .args(selection),
     )?;
     let mut programs = Vec::new();
     for message in messages.lines() {

@@ -50,7 +50,7 @@ fn one(result: Result<()>) -> Result<Count> {
 
 /// The steps: name, what it does, the function that does it.
 type Step = (&'static str, &'static str, fn(&Test) -> Result<Count>);
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("fmt", "the format of the sources (rustfmt)", |_| one(fmt())),
     (
         "unsafe",
@@ -60,6 +60,7 @@ const STEPS: [Step; 9] = [
     ("clippy", "lints (clippy, no warnings)", |_| one(clippy())),
     ("doc", "the documentation (no warnings)", |_| one(doc())),
     ("tests", "the tests of the workspace", tests),
+    ("models", "the models, on many schedules", models),
     (
         "shim",
         "the C shim against NetBSD's installed headers",
@@ -148,15 +149,15 @@ fn unsafe_audit() -> Result<()> {
 
 fn clippy() -> Result<()> {
     setup::host_rust_tools()?;
-    sh::run(&mut cargo(&[
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--quiet",
-        "--",
-        "-D",
-        "warnings",
-    ]))
+    let model: &[&str] = &["--package", "puffs-hosted", "--features", "shuttle"];
+    for selection in [&["--workspace"], model] {
+        sh::run(
+            cargo(&["clippy", "--all-targets", "--quiet"])
+                .args(selection)
+                .args(["--", "-D", "warnings"]),
+        )?;
+    }
+    Ok(())
 }
 
 fn doc() -> Result<()> {
@@ -168,10 +169,35 @@ fn doc() -> Result<()> {
 fn tests(options: &Test) -> Result<Count> {
     let headers = setup::netbsd_headers()?;
     let environment = [("PUFFS_NETBSD_HEADERS", headers.as_path())];
-    let outcome = runner::run(&environment, Duration::from_secs(options.limit))?;
+    let limit = Duration::from_secs(options.limit);
+    let outcome = runner::run(&["--workspace"], &environment, limit)?;
     if outcome.ignored > 0 {
         sh::say(format!("{} tests are ignored", outcome.ignored));
     }
+    Ok(Count {
+        passed: outcome.passed,
+        failed: outcome.failed,
+    })
+}
+
+/// The hosted kernel on schedules that a search makes: see docs/TESTING.md.
+fn models(options: &Test) -> Result<Count> {
+    let selection = [
+        "--package",
+        "puffs-hosted",
+        "--features",
+        "shuttle",
+        "--profile",
+        "models",
+        "--test",
+        "models",
+    ];
+    // Who asks for more schedules gives them the time.
+    let limit = Duration::from_secs(match std::env::var_os("PUFFS_MODEL_RUNS") {
+        Some(_) => u64::from(u32::MAX),
+        None => options.limit,
+    });
+    let outcome = runner::run(&selection, &[], limit)?;
     Ok(Count {
         passed: outcome.passed,
         failed: outcome.failed,

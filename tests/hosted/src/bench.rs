@@ -11,6 +11,7 @@
 
 use crate::{
     kernel::{self, Kernel, Mount, VnodeRef, MNT_FORCE},
+    rt,
     server::{self, Client, Frame, ROOT},
     user::{Task, User},
     vnops::vattr_null,
@@ -24,7 +25,7 @@ use puffs_rs::{
 };
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use zerocopy::FromZeros;
 
@@ -306,13 +307,13 @@ impl Bench {
 /// # Panics
 /// If that takes long.
 pub fn until(what: &str, done: impl Fn() -> bool) {
-    let start = Instant::now();
+    let start = rt::uptime();
     while !done() {
         assert!(
-            start.elapsed() < Duration::from_secs(20),
+            rt::uptime() - start < Duration::from_secs(20),
             "waited too long for {what}"
         );
-        std::thread::sleep(Duration::from_micros(50));
+        rt::pause();
     }
 }
 

@@ -1,7 +1,7 @@
 //! puffs-rs on a machine without NetBSD.
 //!
 //! The core of puffs-rs asks a kernel for what it needs by a small C ABI
-//! (`c_shim/puffs_kern.h`). This crate is such a kernel, on std threads, and
+//! (`c_shim/puffs_kern.h`). This crate is such a kernel, on threads, and
 //! all that it takes to use a file system with it:
 //!
 //! | module | what it is | on NetBSD |
@@ -10,6 +10,7 @@
 //! | [`vnops`] | the vnode operations | `puffs_vnops.c` |
 //! | [`user`] | processes that open, read and rename by path | system calls |
 //! | [`server`] | servers: a raw client of the device, and a file system in memory | libpuffs and a file server |
+//! | `model` | the same on many schedules, with the feature `shuttle` | |
 //! | [`mod@bench`] | a kernel, a mount and a scripted server in one, for tests | |
 //! | [`world`] | the kernel as the scripted cases of `puffs-script` see it | |
 //!
@@ -18,6 +19,9 @@
 
 pub mod bench;
 pub mod kernel;
+#[cfg(feature = "shuttle")]
+pub mod model;
+mod rt;
 pub mod server;
 pub mod user;
 pub mod vnops;

@@ -7,15 +7,16 @@ use crate::{
         vfs::{self, Mount},
         vnode::VnodeRef,
     },
+    rt,
     vnops::{self, vattr_null, Name},
 };
 use puffs_rs::{
     abi::{consts::VNOVAL, vn::DirentHead, NameiOp, StatvfsBuf, Vattr, VnOp, Vtype},
     kern::{Errno, Result},
 };
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    thread::JoinHandle,
+use std::sync::{
+    atomic::{AtomicI64, Ordering},
+    Arc,
 };
 use zerocopy::{FromBytes, FromZeros};
 
@@ -40,7 +41,7 @@ pub struct User {
 /// A thread of a process. Dropping it does not wait for it.
 pub struct Task<T> {
     lwp: Arc<Lwp>,
-    thread: JoinHandle<T>,
+    thread: rt::Handle<T>,
 }
 
 impl<T> Task<T> {
@@ -63,7 +64,7 @@ impl<T> Task<T> {
     #[must_use]
     pub fn until_asleep(self, why: &str) -> Self {
         while !self.thread.is_finished() && self.lwp.asleep().as_deref() != Some(why) {
-            std::thread::sleep(std::time::Duration::from_micros(20));
+            rt::pause();
         }
         self
     }
@@ -76,7 +77,7 @@ impl<T> Task<T> {
     pub fn terminate(self) -> T {
         while !self.is_done() {
             self.signal(SIGTERM);
-            std::thread::sleep(std::time::Duration::from_micros(100));
+            rt::pause();
         }
         self.join()
     }
@@ -145,7 +146,7 @@ pub struct DirEntry {
 pub struct File {
     vnode: VnodeRef,
     user: User,
-    offset: Mutex<i64>,
+    offset: AtomicI64,
     mode: i32,
 }
 
@@ -176,7 +177,7 @@ impl User {
         let lwp = Lwp::new(self.pid(), &format!("{}/{name}", self.name));
         let (user, mine) = (self.clone(), lwp.clone());
         let name = format!("{}/{name}", self.name);
-        let spawned = std::thread::Builder::new().name(name).spawn(move || {
+        let spawned = rt::spawn(name, move || {
             let _bound = Bound::new(mine);
             work(&user)
         });
@@ -315,7 +316,7 @@ impl User {
             Ok(File {
                 vnode,
                 user: self.clone(),
-                offset: Mutex::new(0),
+                offset: AtomicI64::new(0),
                 mode,
             })
         })
@@ -710,9 +711,8 @@ impl File {
     /// # Errors
     /// What the file system says.
     pub fn read(&self, len: usize) -> Result<Vec<u8>> {
-        let mut offset = self.offset.lock().unwrap_or_else(PoisonError::into_inner);
-        let data = self.read_at(*offset, len)?;
-        *offset += data.len() as i64;
+        let data = self.read_at(self.offset.load(Ordering::Relaxed), len)?;
+        self.offset.fetch_add(data.len() as i64, Ordering::Relaxed);
         Ok(data)
     }
 
@@ -721,9 +721,8 @@ impl File {
     /// # Errors
     /// What the file system says.
     pub fn write(&self, data: &[u8]) -> Result<usize> {
-        let mut offset = self.offset.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = self.write_at(*offset, data)?;
-        *offset += done as i64;
+        let done = self.write_at(self.offset.load(Ordering::Relaxed), data)?;
+        self.offset.fetch_add(done as i64, Ordering::Relaxed);
         Ok(done)
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     kernel::{self, lwp, Kernel, Lwp, HZ, MNT_FORCE, MNT_NOWAIT, SIGKILL},
+    rt,
     server::Client,
     user::{self, Open, Task, User},
     vnops::{self, vattr_null},
@@ -194,7 +195,7 @@ impl Device for HostedDevice {
             }
             state.inside.iter().for_each(|lwp| lwp.signal(SIGKILL));
             drop(state);
-            std::thread::sleep(Duration::from_micros(50));
+            rt::pause();
         }
         self.user.run(|_| drop(client));
     }
@@ -342,7 +343,7 @@ impl Calls for HostedCalls<'_> {
             if ready != 0 || kernel::clock::now_ticks() >= deadline {
                 return Ok(ready);
             }
-            std::thread::sleep(Duration::from_millis(1));
+            rt::pause();
         }
     }
 

@@ -1,18 +1,24 @@
 //! The kernel lock (`KERNEL_LOCK`): recursive, and given up by whoever sleeps.
 
 use super::{
+    chaos,
     fatal::{fatal, kassert},
     registry::lock,
 };
-use std::{
-    cell::Cell,
-    sync::{Condvar, Mutex, PoisonError},
-};
+use crate::rt::{self, wait_for, Waiters};
+use std::{cell::Cell, sync::Mutex};
 
-static HELD: Mutex<bool> = Mutex::new(false);
-static FREE: Condvar = Condvar::new();
+struct State {
+    held: bool,
+    waiters: Waiters,
+}
 
-thread_local! {
+static STATE: Mutex<State> = Mutex::new(State {
+    held: false,
+    waiters: Waiters::new(),
+});
+
+rt::thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -41,16 +47,15 @@ impl Drop for KernelLock {
 }
 
 fn acquire() {
-    let mut held = lock(&HELD);
-    while *held {
-        held = FREE.wait(held).unwrap_or_else(PoisonError::into_inner);
-    }
-    *held = true;
+    chaos::point();
+    let take = |state: &mut State| (!std::mem::replace(&mut state.held, true)).then_some(());
+    wait_for(&STATE, |state| &mut state.waiters, take);
 }
 
 fn release() {
-    *lock(&HELD) = false;
-    FREE.notify_one();
+    let mut state = lock(&STATE);
+    state.held = false;
+    state.waiters.wake_one();
 }
 
 /// Gives the lock up to sleep; returns how often it was entered.

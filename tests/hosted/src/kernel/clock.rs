@@ -1,13 +1,11 @@
 //! The clock: it runs by itself, and a test can move it on.
 
 use super::lwp;
+use crate::rt;
 use puffs_rs::kern::sys::pk_timespec;
 use std::{
-    sync::{
-        atomic::{AtomicI64, Ordering},
-        LazyLock,
-    },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
 };
 
 /// Ticks a second.
@@ -16,18 +14,22 @@ pub const HZ: i64 = 100;
 /// Shortly before the counter wraps, so that every test sees that too.
 const START: i64 = i32::MAX as i64 - 500;
 
-static BOOT: LazyLock<Instant> = LazyLock::new(Instant::now);
 static MOVED: AtomicI64 = AtomicI64::new(0);
 
 /// Ticks, without a wrap.
 pub(crate) fn now_ticks() -> i64 {
-    let ran = BOOT.elapsed().as_millis() as i64 * HZ / 1000;
+    let ran = rt::uptime().as_millis() as i64 * HZ / 1000;
     START + ran + MOVED.load(Ordering::Relaxed)
 }
 
 /// How long so many ticks take.
 pub(crate) fn duration(ticks: i64) -> Duration {
     Duration::from_millis((ticks.max(0) * 1000 / HZ) as u64 + 1)
+}
+
+/// Sets it to where it would be had nobody moved it.
+pub(crate) fn reset() {
+    MOVED.store(0, Ordering::Relaxed);
 }
 
 /// Moves the clock on.
@@ -49,9 +51,7 @@ pub(crate) unsafe extern "C" fn pk_hz() -> i32 {
 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_nanotime(ts: *mut pk_timespec) {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = rt::wall_clock();
     let now = pk_timespec {
         ts_sec: now.as_secs() as i64,
         ts_nsec: i64::from(now.subsec_nanos()),

@@ -1,6 +1,7 @@
 //! The end of the kernel: a broken rule, as `panic(9)` is on NetBSD.
 
 use super::lwp;
+use crate::rt;
 use std::{
     backtrace::Backtrace,
     fmt::{Arguments, Write as _},
@@ -13,13 +14,13 @@ use std::{
 /// writes past the capturing of the test harness, for nobody would print
 /// what was captured.
 pub(crate) fn panic(text: Arguments<'_>) -> ! {
-    let thread = std::thread::current();
     let mut report = String::new();
     // Writing to a `String` does not fail.
     let _ = writeln!(report, "\npanic: {text}");
-    let _ = writeln!(report, "in thread {}", thread.name().unwrap_or("?"));
+    let _ = writeln!(report, "in thread {}", rt::name());
     let _ = write!(report, "{}", lwp::table());
     let _ = writeln!(report, "{}", Backtrace::force_capture());
+    rt::testify(&text.to_string());
     // There is nobody to tell if stderr is gone.
     let _ = std::io::stderr().write_all(report.as_bytes());
     std::process::abort()

@@ -1,12 +1,13 @@
 //! Lightweight processes: who runs, who sleeps, and signals.
 //!
-//! Each std thread that enters the kernel is an [`Lwp`] of some process. All
+//! Each thread that enters the kernel is an [`Lwp`] of some process. All
 //! sleeping goes through [`sleep`], under one lock as the sleep queues of a
 //! kernel: a sleeper is woken by [`wakeup_one`] or [`wakeup_all`], by a signal
 //! if it asked for that, or by the clock. Whoever sleeps gives the kernel lock
 //! up, as [`kernel_lock`](super::big) has it.
 
 use super::{big, chaos, clock, fatal::fatal, registry::lock, sync, vnode};
+use crate::rt;
 use puffs_rs::kern::sys::pk_sigset;
 use std::{
     cell::RefCell,
@@ -14,9 +15,9 @@ use std::{
     fmt::Write as _,
     sync::{
         atomic::{AtomicI32, Ordering},
-        Arc, Condvar, Mutex,
+        Arc, Mutex,
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// `SIGHUP`, in NetBSD's numbers, as all of these.
@@ -66,7 +67,6 @@ pub struct Lwp {
     pid: i32,
     lid: i32,
     name: String,
-    awake: Condvar,
 }
 
 /// What the sleep queues' lock guards of an lwp.
@@ -85,6 +85,7 @@ struct Sleep {
     interruptible: bool,
     deadline: Option<i64>,
     woken: Option<Wake>,
+    thread: rt::Thread,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,7 +106,7 @@ fn with<R>(f: impl FnOnce(&mut Sched) -> R) -> R {
     f(lock(&SCHED).get_or_insert_default())
 }
 
-thread_local! {
+rt::thread_local! {
     static CURRENT: RefCell<Option<Arc<Lwp>>> = const { RefCell::new(None) };
 }
 
@@ -148,7 +149,6 @@ impl Lwp {
             pid,
             lid: NEXT.fetch_add(1, Ordering::Relaxed),
             name: name.to_owned(),
-            awake: Condvar::new(),
         });
         let state = State {
             lwp: lwp.clone(),
@@ -182,7 +182,7 @@ impl Lwp {
             if let Some(sleep) = &mut state.sleep {
                 if sleep.interruptible && deliverable && sleep.woken.is_none() {
                     sleep.woken = Some(Wake::Signal);
-                    state.lwp.awake.notify_all();
+                    sleep.thread.unpark();
                 }
             }
         });
@@ -218,7 +218,7 @@ impl Lwp {
     /// Waits until it sleeps for `why`.
     pub fn until_asleep(&self, why: &str) {
         while self.asleep().as_deref() != Some(why) {
-            std::thread::sleep(Duration::from_micros(50));
+            rt::pause();
         }
     }
 
@@ -236,10 +236,7 @@ impl Lwp {
 pub(crate) fn current() -> Arc<Lwp> {
     CURRENT.with(|current| {
         let mut current = current.borrow_mut();
-        let made = current.get_or_insert_with(|| {
-            let name = std::thread::current().name().unwrap_or("thread").to_owned();
-            Lwp::new(new_pid(), &name)
-        });
+        let made = current.get_or_insert_with(|| Lwp::new(new_pid(), &rt::name()));
         made.clone()
     })
 }
@@ -297,12 +294,10 @@ pub(crate) struct Limits {
 /// Returns 0, `EINTR` or `ERESTART` for a signal, `EWOULDBLOCK` for the clock.
 pub(crate) fn sleep(channel: usize, why: &str, limits: Limits, unlock: impl FnOnce()) -> i32 {
     let me = current();
-    let mut sched = lock(&SCHED);
     let deadline = limits
         .ticks
         .map(|ticks| clock::now_ticks() + i64::from(ticks));
-    let fail = {
-        let sched = sched.get_or_insert_default();
+    let fail = with(|sched| {
         let Some(state) = sched.lwps.get_mut(&me.lid) else {
             fatal!("a retired lwp sleeps");
         };
@@ -314,56 +309,65 @@ pub(crate) fn sleep(channel: usize, why: &str, limits: Limits, unlock: impl FnOn
                 interruptible: limits.interruptible,
                 deadline,
                 woken: None,
+                thread: rt::current(),
             });
             sched.queues.entry(channel).or_default().push_back(me.lid);
         }
         signalled
-    };
+    });
     if fail {
-        drop(sched);
         unlock();
         return interrupted(&me);
     }
     unlock();
     let kernel_lock = big::give_up();
-    let mut outcome = None;
     let spurious = limits.ticks.is_none() && chaos::spurious();
-    while outcome.is_none() {
-        let all = sched.get_or_insert_default();
-        let Some(sleep) = all.lwps.get(&me.lid).and_then(|state| state.sleep.as_ref()) else {
+    let outcome = loop {
+        let outcome = with(|sched| {
+            let slept = sched.outcome(me.lid, spurious);
+            if slept.is_ok() {
+                sched.end_sleep(me.lid, channel);
+            }
+            slept
+        });
+        match outcome {
+            Ok(outcome) => break outcome,
+            Err(left) => rt::park(left.map(clock::duration)),
+        }
+    };
+    big::take_back(kernel_lock);
+    match outcome {
+        EINTR => interrupted(&me),
+        other => other,
+    }
+}
+
+impl Sched {
+    /// How the sleep of an lwp ended, or how long it may last yet.
+    fn outcome(&self, lid: i32, spurious: bool) -> Result<i32, Option<i64>> {
+        let Some(sleep) = self.lwps.get(&lid).and_then(|state| state.sleep.as_ref()) else {
             fatal!("a sleeper without a sleep");
         };
         let left = sleep.deadline.map(|deadline| deadline - clock::now_ticks());
-        outcome = match sleep.woken {
-            Some(Wake::Called) => Some(0),
-            Some(Wake::Signal) => Some(EINTR),
-            None if spurious => Some(0),
-            None if left.is_some_and(|left| left <= 0) => Some(EWOULDBLOCK),
-            None => None,
-        };
-        if outcome.is_none() {
-            let nap = left.map_or(Duration::from_secs(3600), clock::duration);
-            let waited = me.awake.wait_timeout(sched, nap);
-            sched = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        match sleep.woken {
+            Some(Wake::Called) => Ok(0),
+            Some(Wake::Signal) => Ok(EINTR),
+            None if spurious => Ok(0),
+            None if left.is_some_and(|left| left <= 0) => Ok(EWOULDBLOCK),
+            None => Err(left),
         }
     }
-    {
-        let all = sched.get_or_insert_default();
-        if let Some(state) = all.lwps.get_mut(&me.lid) {
+
+    fn end_sleep(&mut self, lid: i32, channel: usize) {
+        if let Some(state) = self.lwps.get_mut(&lid) {
             state.sleep = None;
         }
-        if let Some(queue) = all.queues.get_mut(&channel) {
-            queue.retain(|&lid| lid != me.lid);
+        if let Some(queue) = self.queues.get_mut(&channel) {
+            queue.retain(|&sleeper| sleeper != lid);
             if queue.is_empty() {
-                all.queues.remove(&channel);
+                self.queues.remove(&channel);
             }
         }
-    }
-    drop(sched);
-    big::take_back(kernel_lock);
-    match outcome {
-        Some(EINTR) => interrupted(&me),
-        other => other.unwrap_or(0),
     }
 }
 
@@ -395,7 +399,7 @@ fn wake(sched: &mut Sched, channel: usize, all: bool) -> usize {
             continue;
         }
         sleep.woken = Some(Wake::Called);
-        state.lwp.awake.notify_all();
+        sleep.thread.unpark();
         woken += 1;
         if !all {
             break;
@@ -429,12 +433,10 @@ pub(crate) fn sleepers(channel: usize) -> usize {
 pub(crate) fn clock_moved() {
     with(|sched| {
         for state in sched.lwps.values() {
-            if state
-                .sleep
-                .as_ref()
-                .is_some_and(|sleep| sleep.deadline.is_some())
-            {
-                state.lwp.awake.notify_all();
+            if let Some(sleep) = &state.sleep {
+                if sleep.deadline.is_some() {
+                    sleep.thread.unpark();
+                }
             }
         }
     });
@@ -444,10 +446,10 @@ pub(crate) fn clock_moved() {
 /// test that stand for a page fault.
 pub fn pause_until(done: impl Fn() -> bool) {
     let kernel_lock = big::give_up();
-    let start = Instant::now();
+    let start = rt::uptime();
     while !done() {
-        std::thread::sleep(Duration::from_micros(50));
-        if start.elapsed() > Duration::from_secs(600) {
+        rt::pause();
+        if rt::uptime() - start > Duration::from_secs(600) {
             fatal!("nobody ends a pause");
         }
     }

@@ -1,4 +1,5 @@
-//! The kernel services of `c_shim/puffs_kern.h`, on std threads.
+//! The kernel services of `c_shim/puffs_kern.h`, on threads of the host, or of a
+//! model.
 //!
 //! It is a small kernel, but the rules are those of the real one, and it
 //! checks them: a mutex left by who is not inside, a structure used after it
@@ -42,8 +43,11 @@ pub use vfs::{
 };
 pub use vnode::{Vnode, VnodeRef, PAGE};
 
+#[cfg(feature = "shuttle")]
+pub(crate) use lwp::table;
 pub(crate) use mem::Fenced;
 
+use crate::rt;
 use puffs_rs::entry;
 use registry::lock;
 use std::{
@@ -52,7 +56,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
         Mutex, MutexGuard,
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 use watchdog::Watchdog;
 
@@ -103,6 +107,8 @@ impl Kernel {
         chaos::set(0);
         console::set_debug(0);
         mem::fail_next(0);
+        thread::fail_next(0);
+        clock::reset();
         console::take();
         vfs::own_mutexes();
         putter::own_mutexes();
@@ -226,10 +232,13 @@ impl Kernel {
     /// # Panics
     /// If something is left after a while.
     pub fn assert_clean_of(&self, kind: &str) {
-        let start = Instant::now();
+        let start = rt::uptime();
         while self.outstanding().contains_key(kind) {
-            assert!(start.elapsed() < Duration::from_secs(5), "{kind}: leaked");
-            std::thread::sleep(Duration::from_micros(200));
+            assert!(
+                rt::uptime() - start < Duration::from_secs(5),
+                "{kind}: leaked"
+            );
+            rt::pause();
         }
     }
 
@@ -239,7 +248,7 @@ impl Kernel {
     /// # Panics
     /// If something is left after a while.
     pub fn assert_clean(&self) {
-        let start = Instant::now();
+        let start = rt::uptime();
         loop {
             // What the device forgot to give back goes when its reader has.
             let _may_unload = entry::puffs_rs_may_unload();
@@ -247,14 +256,14 @@ impl Kernel {
             if left.is_empty() {
                 return;
             }
-            if start.elapsed() > Duration::from_secs(5) {
+            if rt::uptime() - start > Duration::from_secs(5) {
                 panic!(
                     "leaked: {left:#?}\nblocks: {:?}\n{}",
                     self.block_sizes(),
                     lwp::table()
                 );
             }
-            std::thread::sleep(Duration::from_micros(200));
+            rt::pause();
         }
     }
 

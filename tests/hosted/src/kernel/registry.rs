@@ -85,13 +85,15 @@ impl<T> Registry<T> {
         }
     }
 
-    /// All live structures.
+    /// All live structures, the oldest first.
     pub(crate) fn all(&self) -> Vec<Arc<T>> {
-        let lock = |shard: &RwLock<BTreeMap<usize, Arc<T>>>| {
+        let mut all = Vec::new();
+        for shard in &self.shards {
             let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
-            shard.values().cloned().collect::<Vec<_>>()
-        };
-        self.shards.iter().flat_map(lock).collect()
+            all.extend(shard.iter().map(|(&handle, it)| (handle, it.clone())));
+        }
+        all.sort_unstable_by_key(|&(handle, _)| handle);
+        all.into_iter().map(|(_, it)| it).collect()
     }
 
     /// How many are alive.
@@ -108,7 +110,4 @@ pub(crate) fn raw<R>(handle: usize) -> *mut R {
     ptr::without_provenance_mut(handle)
 }
 
-/// Locks a mutex of the simulation itself, also after a test failed in it.
-pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub(crate) use crate::rt::host_lock as lock;

@@ -7,13 +7,14 @@ use super::{
     lwp::{self, Limits},
     registry::{lock, raw, Registry},
 };
+use crate::rt::{self, wait_for, Waiters};
 use puffs_rs::kern::sys::{pk_cv, pk_mutex};
 use std::{
     cell::RefCell,
     ffi::{c_char, CStr},
     sync::{
         atomic::{AtomicBool, Ordering},
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Mutex,
     },
 };
 
@@ -54,7 +55,7 @@ const CLASSES: usize = Class::Putter as usize + 1;
 static ORDER: [[AtomicBool; CLASSES]; CLASSES] =
     [const { [const { AtomicBool::new(false) }; CLASSES] }; CLASSES];
 
-thread_local! {
+rt::thread_local! {
     static HELD: RefCell<Vec<(usize, Class)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -62,8 +63,14 @@ thread_local! {
 pub(crate) struct KMutex {
     handle: usize,
     class: Class,
-    owner: Mutex<Option<i32>>,
-    free: Condvar,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Who is inside.
+    owner: Option<i32>,
+    waiters: Waiters,
 }
 
 static MUTEXES: Registry<KMutex> = Registry::new("mutex");
@@ -73,8 +80,7 @@ impl KMutex {
         MUTEXES.add(|handle| KMutex {
             handle,
             class,
-            owner: Mutex::new(None),
-            free: Condvar::new(),
+            state: Mutex::default(),
         })
     }
 
@@ -85,59 +91,52 @@ impl KMutex {
     pub(crate) fn enter(&self) {
         chaos::point();
         let me = lwp::current().lid();
-        let mut owner = lock(&self.owner);
         kassert!(
-            *owner != Some(me),
+            lock(&self.state).owner != Some(me),
             "{:?} mutex entered by who is inside",
             self.class
         );
         self.check_order();
-        while owner.is_some() {
+        while !self.take(me) {
             // Who has to wait for a mutex gives the kernel lock up.
-            drop(owner);
             let kernel_lock = big::give_up();
-            owner = lock(&self.owner);
-            while owner.is_some() {
-                owner = self
-                    .free
-                    .wait(owner)
-                    .unwrap_or_else(PoisonError::into_inner);
-            }
-            if kernel_lock != 0 {
-                drop(owner);
-                big::take_back(kernel_lock);
-                owner = lock(&self.owner);
-            }
+            let free = |state: &mut State| state.owner.is_none().then_some(());
+            wait_for(&self.state, |state| &mut state.waiters, free);
+            big::take_back(kernel_lock);
         }
-        *owner = Some(me);
-        drop(owner);
         HELD.with_borrow_mut(|held| held.push((self.handle, self.class)));
     }
 
     /// Enters it if nobody is inside.
     pub(crate) fn try_enter(&self) -> bool {
-        let me = lwp::current().lid();
-        let mut owner = lock(&self.owner);
-        if owner.is_some() {
-            return false;
+        let entered = self.take(lwp::current().lid());
+        if entered {
+            HELD.with_borrow_mut(|held| held.push((self.handle, self.class)));
         }
-        *owner = Some(me);
-        HELD.with_borrow_mut(|held| held.push((self.handle, self.class)));
-        true
+        entered
+    }
+
+    fn take(&self, me: i32) -> bool {
+        let mut state = lock(&self.state);
+        let free = state.owner.is_none();
+        if free {
+            state.owner = Some(me);
+        }
+        free
     }
 
     pub(crate) fn exit(&self) {
         let me = lwp::current().lid();
-        let mut owner = lock(&self.owner);
+        let mut state = lock(&self.state);
         kassert!(
-            *owner == Some(me),
+            state.owner == Some(me),
             "{:?} mutex left by who is not inside",
             self.class
         );
-        *owner = None;
-        drop(owner);
+        state.owner = None;
         HELD.with_borrow_mut(|held| held.retain(|&(handle, _)| handle != self.handle));
-        self.free.notify_one();
+        state.waiters.wake_one();
+        drop(state);
         chaos::point();
     }
 
@@ -152,7 +151,7 @@ impl KMutex {
     pub(crate) fn assert_mine(&self) {
         let me = lwp::current().lid();
         kassert!(
-            *lock(&self.owner) == Some(me),
+            lock(&self.state).owner == Some(me),
             "{:?} mutex is not held",
             self.class
         );
@@ -160,7 +159,7 @@ impl KMutex {
 
     pub(crate) fn destroy(&self) {
         kassert!(
-            lock(&self.owner).is_none(),
+            lock(&self.state).owner.is_none(),
             "{:?} mutex destroyed while held",
             self.class
         );

@@ -1,6 +1,7 @@
 //! Kernel threads.
 
 use super::{lwp, registry::lock, sync};
+use crate::rt::{self, Handle};
 use std::{
     cell::Cell,
     ffi::{c_char, c_void, CStr},
@@ -8,14 +9,13 @@ use std::{
         atomic::{AtomicUsize, Ordering},
         Mutex,
     },
-    thread::JoinHandle,
 };
 
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
-static THREADS: Mutex<Vec<JoinHandle<()>>> = Mutex::new(Vec::new());
+static THREADS: Mutex<Vec<Handle<()>>> = Mutex::new(Vec::new());
 static REFUSE: AtomicUsize = AtomicUsize::new(0);
 
-thread_local! {
+rt::thread_local! {
     static EXITED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -76,7 +76,7 @@ pub(crate) unsafe extern "C" fn pk_thread_create(
     let lwp = lwp::Lwp::new(0, &name);
     let work = Work { run, arg };
     RUNNING.fetch_add(1, Ordering::AcqRel);
-    let spawned = std::thread::Builder::new().name(name).spawn(move || {
+    let spawned = rt::spawn(name, move || {
         {
             let _bound = lwp::Bound::new(lwp);
             work.run();
@@ -96,7 +96,7 @@ pub(crate) unsafe extern "C" fn pk_thread_create(
     }
 }
 
-/// A std thread can only end by returning, which the core's threads do right
+/// A thread here can only end by returning, which the core's threads do right
 /// after this call.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_thread_exit() {

@@ -16,7 +16,10 @@ use super::{
     sync::{self, Class, KMutex},
     vfs::{self, Mount},
 };
-use crate::vnops;
+use crate::{
+    rt::{self, wait_for, Handle, Waiters},
+    vnops,
+};
 use puffs_rs::{
     abi::Vtype,
     entry,
@@ -27,18 +30,13 @@ use puffs_rs::{
 };
 use std::{
     cell::Cell,
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     ffi::c_void,
     ptr,
-    sync::{
-        atomic::{AtomicBool, Ordering},
-        Arc, Condvar, LazyLock, Mutex, PoisonError,
-    },
-    thread::JoinHandle,
-    time::Duration,
+    sync::{Arc, LazyLock, Mutex},
 };
 
-thread_local! {
+rt::thread_local! {
     /// How many vnodes the thread has locked.
     static LOCKED: Cell<usize> = const { Cell::new(0) };
 }
@@ -121,7 +119,7 @@ pub(crate) fn count_of(mount: usize) -> usize {
 }
 
 /// The vnodes of a mount.
-pub(crate) fn handles_of(mount: usize) -> HashSet<usize> {
+pub(crate) fn handles_of(mount: usize) -> BTreeSet<usize> {
     let all = VNODES.all();
     let of_mount = all.iter().filter(|vnode| lock(&vnode.inner).mount == mount);
     of_mount.map(|vnode| vnode.handle).collect()
@@ -639,42 +637,41 @@ fn load(mount: &Mount, vnode: &Vnode, cookie: usize) {
 
 // Releases that have to wait for the vnode's lock.
 
-static DEFERRED: Mutex<VecDeque<Arc<Vnode>>> = Mutex::new(VecDeque::new());
-static DRAIN: Condvar = Condvar::new();
-static DRAINING: AtomicBool = AtomicBool::new(false);
-static DRAINER: Mutex<Option<JoinHandle<()>>> = Mutex::new(None);
+struct Deferred {
+    vnodes: VecDeque<Arc<Vnode>>,
+    /// The thread is to end, when all is released.
+    stop: bool,
+    waiters: Waiters,
+}
+
+static DEFERRED: Mutex<Deferred> = Mutex::new(Deferred {
+    vnodes: VecDeque::new(),
+    stop: false,
+    waiters: Waiters::new(),
+});
+static DRAINER: Mutex<Option<Handle<()>>> = Mutex::new(None);
 
 fn defer(vnode: Arc<Vnode>) {
-    lock(&DEFERRED).push_back(vnode);
-    DRAIN.notify_one();
+    let mut deferred = lock(&DEFERRED);
+    deferred.vnodes.push_back(vnode);
+    deferred.waiters.wake_one();
 }
 
 /// Starts the thread that releases vnodes which were locked.
 pub(crate) fn start_drain() {
-    DRAINING.store(true, Ordering::Release);
-    let spawned = std::thread::Builder::new().name("vdrain".into()).spawn(|| {
+    lock(&DEFERRED).stop = false;
+    let spawned = rt::spawn("vdrain".into(), || {
         let _bound = lwp::Bound::new(lwp::Lwp::new(0, "vdrain"));
-        loop {
-            let next = {
-                let mut deferred = lock(&DEFERRED);
-                loop {
-                    if let Some(vnode) = deferred.pop_front() {
-                        break Some(vnode);
-                    }
-                    if !DRAINING.load(Ordering::Acquire) {
-                        break None;
-                    }
-                    let nap = Duration::from_millis(50);
-                    let waited = DRAIN.wait_timeout(deferred, nap);
-                    deferred = waited.unwrap_or_else(PoisonError::into_inner).0;
-                }
-            };
-            let Some(vnode) = next else { return };
+        let next = |deferred: &mut Deferred| match deferred.vnodes.pop_front() {
+            Some(vnode) => Some(Some(vnode)),
+            None => deferred.stop.then_some(None),
+        };
+        while let Some(vnode) = wait_for(&DEFERRED, |deferred| &mut deferred.waiters, next) {
             // As on NetBSD: not while the file system is suspended.
             let mount = vnode.mount();
             if mount.trans_start(false).is_err() {
-                std::thread::sleep(Duration::from_micros(100));
-                lock(&DEFERRED).push_back(vnode);
+                rt::pause();
+                lock(&DEFERRED).vnodes.push_back(vnode);
                 continue;
             }
             vnode.release(true);
@@ -686,8 +683,11 @@ pub(crate) fn start_drain() {
 
 /// Ends it, when all is released.
 pub(crate) fn stop_drain() {
-    DRAINING.store(false, Ordering::Release);
-    DRAIN.notify_all();
+    {
+        let mut deferred = lock(&DEFERRED);
+        deferred.stop = true;
+        deferred.waiters.wake_all();
+    }
     if let Some(thread) = lock(&DRAINER).take() {
         // A panic in it was reported by itself.
         let _ = thread.join();
@@ -698,7 +698,7 @@ pub(crate) fn stop_drain() {
 fn flush_deferred(mount: &Mount) {
     loop {
         let next = {
-            let mut deferred = lock(&DEFERRED);
+            let deferred = &mut lock(&DEFERRED).vnodes;
             let at = deferred
                 .iter()
                 .position(|vnode| lock(&vnode.inner).mount == mount.handle());
