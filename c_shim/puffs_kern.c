@@ -123,6 +123,18 @@ CTASSERT(PUFFSVERSION == 30);
 /* The numbers of stat(2) that mean "not set" are all bits set. */
 CTASSERT((voff_t)VNOVAL == VSIZENOTSET);
 
+/*
+ * A node as the shim makes it: what C code of puffs knows comes first, and it
+ * makes none itself.
+ */
+struct pk_node {
+	struct puffs_node	n_pn;
+	struct pk_polls		n_polls;
+};
+CTASSERT(offsetof(struct pk_node, n_pn) == 0);
+CTASSERT(sizeof(((struct puffs_node *)0)->pn_revents) * 8 ==
+    sizeof(((struct pk_polls *)0)->pl_asked));
+
 struct pool puffs_pnpool;
 struct pool puffs_vapool;
 
@@ -205,7 +217,7 @@ void
 pk_node_pools_init(void)
 {
 
-	pool_init(&puffs_pnpool, sizeof(struct puffs_node), 0, 0, 0,
+	pool_init(&puffs_pnpool, sizeof(struct pk_node), 0, 0, 0,
 	    "puffpnpl", &pool_allocator_nointr, IPL_NONE);
 	pool_init(&puffs_vapool, sizeof(struct vattr), 0, 0, 0,
 	    "puffvapl", &pool_allocator_nointr, IPL_NONE);
@@ -1003,7 +1015,7 @@ pk_node_create(struct vnode *vp, void *ck, bool root)
 
 	KASSERT_MAYSLEEP(true);
 	pn = pool_get(&puffs_pnpool, PR_WAITOK);
-	memset(pn, 0, sizeof(*pn));
+	memset(pn, 0, sizeof(struct pk_node));
 	pn->pn_cookie = ck;
 	pn->pn_vp = vp;
 	pn->pn_refcount = 1;
@@ -1123,12 +1135,28 @@ pk_node_set_mcsize(struct puffs_node *pn, int64_t size)
 	pn->pn_stat |= PNODE_METACACHE_SIZE;
 }
 
+int
+pk_node_revents(struct puffs_node *pn)
+{
+
+	KASSERT(mutex_owned(&pn->pn_mtx));
+	return pn->pn_revents;
+}
+
 void
 pk_node_add_revents(struct puffs_node *pn, int revents)
 {
 
 	KASSERT(mutex_owned(&pn->pn_mtx));
 	pn->pn_revents |= revents;
+}
+
+struct pk_polls *
+pk_node_polls(struct puffs_node *pn)
+{
+
+	KASSERT(mutex_owned(&pn->pn_mtx));
+	return &((struct pk_node *)pn)->n_polls;
 }
 
 void

@@ -59,6 +59,14 @@ struct pk_sigset {
 	uint32_t ss_bits[4];
 };
 
+/*
+ * What Rust keeps of a node's polls: for each event, how many requests that
+ * ask for it have no answer yet.
+ */
+struct pk_polls {
+	uint8_t pl_asked[16];
+};
+
 struct pk_timespec {
 	int64_t ts_sec;
 	int64_t ts_nsec;
@@ -293,7 +301,9 @@ void	pk_node_set_serversize(struct puffs_node *, int64_t);
 void	pk_node_set_mctime(struct puffs_node *, uint32_t,
 	    const struct pk_timespec *);		/* by PNODE_METACACHE_* */
 void	pk_node_set_mcsize(struct puffs_node *, int64_t);
+int	pk_node_revents(struct puffs_node *);		/* under pn_mtx */
 void	pk_node_add_revents(struct puffs_node *, int);	/* under pn_mtx */
+struct pk_polls *pk_node_polls(struct puffs_node *);	/* under pn_mtx */
 void	pk_node_selnotify(struct puffs_node *, int);
 
 /* Credentials: 0 of a caller, 1 NOCRED, 2 FSCRED; and as a wire uucred. */

@@ -157,7 +157,9 @@ pub unsafe extern "C" fn puffs_msg_setinfo(
 /// See [`Park::set_call`].
 ///
 /// # Safety
-/// `park` is the caller's and not enqueued; `done` takes `arg`.
+/// `park` is the caller's and not enqueued; `done` takes `arg`. If
+/// [`puffs_msg_setinfo`] said that this is a poll, its events are in place, and
+/// `arg` is the node, with a reference that `done` releases.
 #[no_mangle]
 pub unsafe extern "C" fn puffs_msg_setcall(
     park: *mut puffs_msgpark,
@@ -168,7 +170,14 @@ pub unsafe extern "C" fn puffs_msg_setcall(
     let mut park = unsafe { borrow(park) };
     if let Some((park, done)) = park.get_mut().zip(done) {
         // SAFETY: the caller says so, and a completion is run once.
-        park.set_call(unsafe { Completion::new(done, arg) });
+        let completion = unsafe { Completion::new(done, arg) };
+        let polled = if park.is_poll() {
+            // SAFETY: the caller says so.
+            unsafe { NodeRef::new(arg.cast()) }
+        } else {
+            None
+        };
+        park.set_call(completion, polled);
     }
 }
 

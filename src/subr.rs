@@ -99,11 +99,9 @@ pub fn poll_done(reply: &[u8], node: NodeRef) {
         error if error == Errno::ENXIO.get() => POLLHUP,
         _ => POLLERR,
     };
-    // Without an event there is nothing to wake anybody for: who is woken asks
-    // again at once.
-    if events & 0x7fff != 0 {
-        node.wake_pollers(events & 0x7fff);
-    }
+    // No event wakes them as well, to ask again: a poll that was not sent
+    // because of this one might have been answered otherwise.
+    node.wake_pollers(events & 0x7fff);
     node.release();
 }
 

@@ -87,7 +87,21 @@ impl NodeRef {
         unsafe { sys::pk_node_set_mcsize(self.as_ptr(), size) };
     }
 
-    /// Adds poll events and wakes who waits for them.
+    /// Runs `f`, inside `pn_mtx`, on the node's count of unanswered polls and
+    /// the events that are there for whoever polls next.
+    pub fn with_polls<R>(self, f: impl FnOnce(&mut sys::pk_polls, i32) -> R) -> R {
+        self.with_lock(|| {
+            // SAFETY: referenced, inside its lock.
+            let there = unsafe { sys::pk_node_revents(self.as_ptr()) };
+            // SAFETY: referenced, inside its lock.
+            let polls = unsafe { sys::pk_node_polls(self.as_ptr()) };
+            // SAFETY: lives in the node, which is referenced; zeroed at first,
+            // and reached here only, inside the node's lock.
+            f(unsafe { &mut *polls }, there)
+        })
+    }
+
+    /// Adds poll events and wakes who polls the node.
     pub fn wake_pollers(self, events: i32) {
         // SAFETY: referenced, inside its lock.
         self.with_lock(|| unsafe { sys::pk_node_add_revents(self.as_ptr(), events) });

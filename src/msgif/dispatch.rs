@@ -1,7 +1,7 @@
 //! What the server writes to the device.
 
 use super::{
-    park::{Core, Outcome, State, Waiter},
+    park::{Callback, Core, Outcome, State, Waiter},
     reply::{judge, Fault, Terms},
     MsgIf, Status,
 };
@@ -9,7 +9,7 @@ use crate::{
     abi::{
         self, notify::Flush, vn, Cookie, CredKind, ErrorOp, KernelCred, OpClass, Payload, Req, VnOp,
     },
-    kern::{self, Completion, Errno, Guard, Ref},
+    kern::{self, Errno, Guard, Ref},
     mount::Mount,
     msgif::{Park, Queues},
 };
@@ -111,7 +111,7 @@ impl MsgIf {
 
 /// How a reply ended its request, for what is done outside the lock.
 struct End {
-    completion: Option<Completion>,
+    completion: Option<Callback>,
     fault: Option<Fault>,
     cookie: Cookie,
 }

@@ -28,6 +28,7 @@
 
 mod dispatch;
 mod park;
+mod poll;
 mod reply;
 mod sop;
 mod stranded;
@@ -40,8 +41,8 @@ pub use sop::{SopQueue, SOP_REQUESTS};
 use crate::{
     abi::{self, notify, Cookie, ErrorOp, OpClass, Req, VnOp},
     kern::{
-        self, Completion, CondVar, Errno, Guard, List, Mutex, PmpRef, Putter, Ref, Result,
-        SignalMask, Sleep, Table,
+        self, CondVar, Errno, Guard, List, Mutex, PmpRef, Putter, Ref, Result, SignalMask, Sleep,
+        Table,
     },
     mount::Mount,
 };
@@ -49,7 +50,7 @@ use core::{
     mem,
     sync::atomic::{AtomicUsize, Ordering},
 };
-use park::{Core, State, Waiter};
+use park::{Callback, Core, State, Waiter};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// Buckets of the table of pending replies.
@@ -208,6 +209,13 @@ impl MsgIf {
         if compat {
             core.wire = kern::compat_outgoing(&core.msg);
         }
+        if let Waiter::Callback(callback) = &mut core.waiter {
+            if callback.poll.as_mut().is_some_and(|poll| !poll.begin()) {
+                core.state = State::Done;
+                core.waiter = Waiter::Nobody;
+                return;
+            }
+        }
         let failed = match prepare(core) {
             Err(error) => core.fail(error).map(|completion| (completion, error)),
             Ok(()) => match self.submit(park) {
@@ -228,7 +236,7 @@ impl MsgIf {
 
     /// Puts a prepared park on the queue and counts the caller as a user, or
     /// fails it. True: the caller will wait, and is a user until then.
-    fn submit(&self, park: &Ref<Park>) -> core::result::Result<bool, Option<(Completion, Errno)>> {
+    fn submit(&self, park: &Ref<Park>) -> core::result::Result<bool, Option<(Callback, Errno)>> {
         let mut queues = self.queues.lock();
         let waiting = queues.notices;
         let refused = match queues.status {
@@ -686,7 +694,7 @@ fn prepare(core: &mut Core) -> Result<()> {
 
 /// Runs a completion on a failure that the kernel found: it sees a header
 /// with the errno and nothing else.
-fn run_failed(pmp: PmpRef, completion: Completion, error: Errno) {
+fn run_failed(pmp: PmpRef, completion: Callback, error: Errno) {
     let mut header = Req::new_zeroed();
     header.pth.framelen = size_of::<Req>() as u64;
     header.rv = error.get();

@@ -1,8 +1,9 @@
 //! A park: one request on its way to the server and back.
 
+use super::poll::Poll;
 use crate::{
-    abi::{self, Cookie, Req},
-    kern::{self, Completion, Errno, Guarded, KBytes, Pool, Ref, Result, Sleep},
+    abi::{self, vn, Cookie, Message, Req},
+    kern::{self, Completion, Errno, Guarded, KBytes, NodeRef, PmpRef, Pool, Ref, Result, Sleep},
 };
 use core::{
     fmt,
@@ -50,9 +51,28 @@ pub(super) enum Waiter {
     /// request. The reply will be dropped.
     Gone,
     /// A completion (C: `PARKFLAG_CALL`).
-    Callback(Completion),
+    Callback(Callback),
     /// Nobody: fire and forget.
     Nobody,
+}
+
+/// What is to be done when a request is done.
+pub(super) struct Callback {
+    /// What C code wants to be called.
+    completion: Completion,
+    /// What a poll is counted for, until then.
+    pub(super) poll: Option<Poll>,
+}
+
+impl Callback {
+    /// Does it; see [`Completion::run`]. Not for inside the message lock.
+    pub(super) fn run(self, pmp: PmpRef, reply: &mut [u8]) {
+        // Before anyone is woken, who may ask for the same again at once.
+        if let Some(poll) = self.poll {
+            poll.end();
+        }
+        self.completion.run(pmp, reply);
+    }
 }
 
 /// How a request ended.
@@ -109,7 +129,7 @@ impl Core {
 
     /// Ends the request with an error, if nothing ended it before, and hands
     /// out the completion that is to be run outside the lock.
-    pub(super) fn fail(&mut self, error: Errno) -> Option<Completion> {
+    pub(super) fn fail(&mut self, error: Errno) -> Option<Callback> {
         if self.state == State::Done {
             return None;
         }
@@ -121,11 +141,11 @@ impl Core {
     /// Hands out the completion of a request that is done. From now on nobody
     /// waits, and who asks is told that all is well: the completion has the
     /// outcome.
-    pub(super) fn take_completion(&mut self) -> Option<Completion> {
+    pub(super) fn take_completion(&mut self) -> Option<Callback> {
         match core::mem::replace(&mut self.waiter, Waiter::Nobody) {
-            Waiter::Callback(completion) => {
+            Waiter::Callback(callback) => {
                 self.outcome = Outcome::default();
-                Some(completion)
+                Some(callback)
             }
             other => {
                 self.waiter = other;
@@ -239,9 +259,21 @@ impl Park {
         }
     }
 
+    /// Is it a poll? Only after [`set_info`](Self::set_info).
+    pub fn is_poll(&mut self) -> bool {
+        self.body::<Req>().is_some_and(|header| {
+            header.opclass == u16::from(vn::Poll::CLASS) && header.optype == vn::Poll::OP
+        })
+    }
+
     /// Wants `completion` to be run on the reply, instead of waiting for it
-    /// (C: `puffs_msg_setcall`).
-    pub fn set_call(&mut self, completion: Completion) {
-        self.core.get_mut().waiter = Waiter::Callback(completion);
+    /// (C: `puffs_msg_setcall`). For a poll, `polled` is the node that the
+    /// completion has a reference to.
+    pub fn set_call(&mut self, completion: Completion, polled: Option<NodeRef>) {
+        let events = self.body::<vn::Poll>().map_or(0, |poll| poll.events);
+        self.core.get_mut().waiter = Waiter::Callback(Callback {
+            completion,
+            poll: polled.map(|node| Poll::new(node, events)),
+        });
     }
 }

@@ -1317,29 +1317,27 @@ pub(crate) fn reclaim(vnode: &Arc<Vnode>) {
     unsafe { entry::puffs_putvnode(vnode.raw()) };
 }
 
+/// `poll(2)` adds these to what its caller wants.
+const POLL_ALWAYS: i32 = (sys::PK_POLLERR | sys::PK_POLLHUP) as i32;
+
 /// VOP_POLL, as `poll(2)` uses it: which of `events` are there, waiting for
 /// the server's answer if `wait`.
 pub(crate) fn poll(vnode: &VnodeRef, events: i32, wait: bool) -> Result<i32> {
     let node = node_of(vnode)?;
     loop {
-        let there = {
-            let _kernel = KernelLock::enter();
-            start_poll(vnode, &node, events)?
-        };
-        if there != 0 || !wait {
+        let there = take_events(&node, events);
+        if there != 0 {
             return Ok(there);
         }
-        // selrecord was done before the request, so no answer is missed: the
-        // events are looked at again under the lock of the sleep queues.
+        let recorded = ask_events(vnode, events)?;
+        if !wait {
+            return Ok(0);
+        }
         let limits = Limits {
             interruptible: true,
             ticks: Some(1),
         };
-        loop {
-            let revents = node.with(|state| state.revents);
-            if revents != 0 {
-                break;
-            }
+        while node.with(|state| state.notified) == recorded {
             let error = lwp::sleep(node.channel(), "select", limits, || {});
             if error != 0 && error != Errno::EWOULDBLOCK.get() {
                 return Err(Errno::EINTR);
@@ -1348,27 +1346,44 @@ pub(crate) fn poll(vnode: &VnodeRef, events: i32, wait: bool) -> Result<i32> {
     }
 }
 
-fn start_poll(vnode: &VnodeRef, node: &Node, events: i32) -> Result<i32> {
-    const ALWAYS: i32 = (sys::PK_POLLERR | sys::PK_POLLHUP) as i32;
-
-    let there = node.with_mtx(|| {
+/// The first half of VOP_POLL: takes those of `events` that are there.
+fn take_events(node: &Node, events: i32) -> i32 {
+    node.with_mtx(|| {
         node.with(|state| {
-            let there = state.revents & (events | ALWAYS);
+            let there = state.revents & (events | POLL_ALWAYS);
             state.revents &= !there;
             there
         })
-    });
-    if there != 0 {
-        return Ok(there);
-    }
+    })
+}
+
+/// The second half of VOP_POLL, when nothing was there: records the poller
+/// (selrecord(9)) and asks the server. Who sees [`notified`] return something
+/// else than this does was woken.
+///
+/// # Errors
+/// ENXIO if the vnode is dead.
+pub fn ask_events(vnode: &VnodeRef, events: i32) -> Result<u64> {
+    let _kernel = KernelLock::enter();
+    let node = node_of(vnode)?;
     let pmp = pmp_of(vnode)?;
     // SAFETY: referenced by its vnode, and inside its lock.
     node.with_mtx(|| unsafe { entry::puffs_referencenode(node.raw()) });
     let mut msg = Msg::<vn::Poll>::new(0, vnode.cookie());
-    msg.body().events = events;
+    msg.body().events = events | POLL_ALWAYS;
     msg.set_call(entry::puffs_parkdone_poll, node.raw().cast());
-    msg.enqueue(&pmp);
-    Ok(0)
+    let recorded = node.with(|state| state.notified);
+    // The outcome is the completion's, and C looks at none.
+    let _ = msg.ask(&pmp, [node.raw(), NONE]);
+    Ok(recorded)
+}
+
+/// How often those who poll a file were woken.
+///
+/// # Errors
+/// ENXIO if the vnode is dead.
+pub fn notified(vnode: &VnodeRef) -> Result<u64> {
+    Ok(node_of(vnode)?.with(|state| state.notified))
 }
 
 /// Asks for any operation on a file, with `more` bytes behind the message, the

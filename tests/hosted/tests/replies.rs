@@ -819,7 +819,7 @@ fn polled(reply: fn(&Frame) -> Frame) -> i32 {
         vnops::poll_file(&root, 0x1 | 0x4, true)
     });
     let request = bench.next::<vn::Poll>();
-    assert_eq!(request.get::<vn::Poll>().events, 0x5);
+    assert_eq!(request.get::<vn::Poll>().events, 0x5 | 0x18);
     bench.send(&reply(&request));
     let events = call.join().unwrap();
     bench.finish();

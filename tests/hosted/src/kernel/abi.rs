@@ -37,8 +37,8 @@ services! {
         pk_pmp_sop_take pk_node_pools_init pk_node_pools_destroy pk_node_create pk_node_detach
         pk_node_destroy pk_node_mutex pk_node_addref pk_node_cookie pk_node_vtype
         pk_node_stat
-        pk_node_set_serversize pk_node_set_mctime pk_node_set_mcsize pk_node_add_revents
-        pk_node_selnotify;
+        pk_node_set_serversize pk_node_set_mctime pk_node_set_mcsize pk_node_revents
+        pk_node_add_revents pk_node_polls pk_node_selnotify;
     vnode: pk_vnode_get pk_vnode_rele pk_vnode_lock pk_vnode_trylock pk_vnode_lock_retry
         pk_vnode_unlock pk_vnode_interlock pk_vnode_mount pk_vnode_node pk_vnode_type
         pk_vnode_set_type pk_vnode_size pk_vnode_set_size pk_vnode_to_special pk_vnode_to_fifo

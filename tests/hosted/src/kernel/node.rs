@@ -249,7 +249,15 @@ pub(crate) struct Node {
     mtx: Arc<KMutex>,
     pub(crate) sizemtx: Arc<KMutex>,
     state: Mutex<NodeState>,
+    /// The core's, inside `mtx`.
+    polls: Polls,
 }
+
+/// Storage that only the core uses, and only inside the node's lock.
+struct Polls(UnsafeCell<sys::pk_polls>);
+
+// SAFETY: reached inside the node's lock only.
+unsafe impl Sync for Polls {}
 
 /// What changes of a node.
 #[derive(Default)]
@@ -264,6 +272,8 @@ pub(crate) struct NodeState {
     /// The cached times: access, change, modification.
     pub(crate) mctimes: [(i64, i64); 3],
     pub(crate) revents: i32,
+    /// How often pollers were woken.
+    pub(crate) notified: u64,
     /// How often the server told of it.
     pub(crate) nlookup: i32,
     /// When its name and its grace are over, in ticks.
@@ -346,6 +356,7 @@ pub(crate) unsafe extern "C" fn pk_node_create(
             refs: 1,
             ..NodeState::default()
         }),
+        polls: Polls(UnsafeCell::default()),
     });
     vnode.attach(node.handle, root);
     // The node lives by the reference that the vnode keeps.
@@ -438,6 +449,21 @@ pub(crate) unsafe extern "C" fn pk_node_set_mcsize(pn: *mut puffs_node, size: i6
 }
 
 #[no_mangle]
+pub(crate) unsafe extern "C" fn pk_node_revents(pn: *mut puffs_node) -> i32 {
+    let node = of(pn);
+    node.mtx.assert_mine();
+    let revents = lock(&node.state).revents;
+    revents
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_node_polls(pn: *mut puffs_node) -> *mut sys::pk_polls {
+    let node = of(pn);
+    node.mtx.assert_mine();
+    node.polls.0.get()
+}
+
+#[no_mangle]
 pub(crate) unsafe extern "C" fn pk_node_add_revents(pn: *mut puffs_node, revents: i32) {
     let node = of(pn);
     node.mtx.assert_mine();
@@ -446,5 +472,7 @@ pub(crate) unsafe extern "C" fn pk_node_add_revents(pn: *mut puffs_node, revents
 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_node_selnotify(pn: *mut puffs_node, _revents: i32) {
-    lwp::wakeup_all(of(pn).channel());
+    let node = of(pn);
+    lock(&node.state).notified += 1;
+    lwp::wakeup_all(node.channel());
 }

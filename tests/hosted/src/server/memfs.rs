@@ -14,6 +14,9 @@ use std::{
 };
 use zerocopy::FromZeros;
 
+const POLLERR: i32 = puffs_rs::kern::sys::PK_POLLERR as i32;
+const POLLHUP: i32 = puffs_rs::kern::sys::PK_POLLHUP as i32;
+
 const ENOENT: i32 = 2;
 const EEXIST: i32 = 17;
 const ENOTDIR: i32 = 20;
@@ -337,8 +340,8 @@ impl MemFs {
             Ok(VnOp::Write) => self.write(request, cookie),
             Ok(VnOp::Readdir) => self.readdir(request, cookie),
             Ok(VnOp::Poll) => {
-                // All that is asked for is there.
-                Ok(request.reply_with::<vn::Poll>(|_| {}))
+                // All that is asked for is there, and no error is.
+                Ok(request.reply_with::<vn::Poll>(|reply| reply.events &= !(POLLERR | POLLHUP)))
             }
             Ok(VnOp::Pathconf) => {
                 Ok(request.reply_with::<vn::Pathconf>(|reply| reply.retval = NAME_MAX))
