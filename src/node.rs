@@ -6,7 +6,7 @@
 //! a hash table for that; `docs/ORIGINS.md` says where its parts went.)
 
 use crate::{
-    abi::{self, consts::VSIZENOTSET, vn, Cookie, Frame, Message, OpClass, Vtype},
+    abi::{self, consts::VSIZENOTSET, vn, Cookie, OpClass, Vattr, VnOp, Vtype},
     kern::{self, ComponentName, Errno, NodeRef, Result, Vnode, VnodeRef},
     mount::Mount,
     msgif::Park,
@@ -260,24 +260,50 @@ pub fn updatenode(node: NodeRef, what: u32, size: i64) {
     }
 }
 
-/// A file does not change its type: the attributes that a server answers for
-/// `node` are of the node's type, or say none.
+/// Attributes that cannot be those of the file: of another type than it has
+/// (none is said by [`Vtype::Non`]), or of an impossible size. `node` is what
+/// the request was about.
+///
+/// What else than getattr answers attributes has them cached, if they have a
+/// time to live.
 pub(crate) fn check_attributes(mount: &Mount, node: NodeRef, park: &mut Park) -> Result<()> {
-    let Some(answer) = park.body::<vn::Getattr>() else {
+    let ttl = mount.config.uses_ttl();
+    let Some((vtype, va)) = answered_attributes(node, park, ttl) else {
         return Ok(());
     };
-    let header = answer.req();
-    if header.opclass & abi::OPCLASS_MASK != u16::from(OpClass::Vn)
-        || header.optype != vn::Getattr::OP
-    {
-        return Ok(());
-    }
-    let vtype = answer.va.vtype;
-    if vtype == u32::from(Vtype::Non) || vtype == node.vtype() {
-        return Ok(());
-    }
     let cookie = Cookie(node.cookie());
-    Err(mount.bad_node(Errno::EINVAL, "a file changed its type", cookie))
+    if va.vtype != u32::from(Vtype::Non) && vtype.is_some_and(|vtype| vtype != va.vtype) {
+        return Err(mount.bad_node(Errno::EINVAL, "a file changed its type", cookie));
+    }
+    let size = va.size as i64;
+    if size != VSIZENOTSET && !is_file_size(size) {
+        return Err(mount.bad_node(Errno::EINVAL, "impossible file size", cookie));
+    }
+    Ok(())
+}
+
+/// The attributes in a reply that the kernel will use, and the type that they
+/// must be of if it is known. `ttl`: may they be cached?
+fn answered_attributes(node: NodeRef, park: &mut Park, ttl: bool) -> Option<(Option<u32>, Vattr)> {
+    let header = park.body::<abi::Req>()?;
+    if header.opclass & abi::OPCLASS_MASK != u16::from(OpClass::Vn) {
+        return None;
+    }
+    let is = |vtype: Vtype| Some(u32::from(vtype));
+    match VnOp::try_from(header.optype).ok()? {
+        VnOp::Getattr => Some((Some(node.vtype()), park.body::<vn::Getattr>()?.va)),
+        _ if !ttl => None,
+        VnOp::Setattr => Some((Some(node.vtype()), park.body::<vn::Setattr>()?.va)),
+        VnOp::Lookup => {
+            let answer = park.body::<vn::Lookup>()?;
+            Some((Some(answer.vtype), answer.va))
+        }
+        VnOp::Create => Some((is(Vtype::Reg), park.body::<vn::Create>()?.va)),
+        VnOp::Mkdir => Some((is(Vtype::Dir), park.body::<vn::Mkdir>()?.va)),
+        VnOp::Symlink => Some((is(Vtype::Lnk), park.body::<vn::Symlink>()?.va)),
+        VnOp::Mknod => Some((None, park.body::<vn::Mknod>()?.va)),
+        _ => None,
+    }
 }
 
 /// Acts on what the server said of the nodes of its request, beside its reply

@@ -17,6 +17,9 @@ pub const MSGSTRUCT_MAX: usize = 4096;
 /// `MAXPATHLEN`: room for a path and its terminating NUL.
 pub const MAXPATHLEN: usize = 1024;
 
+/// `MAXNAMLEN`: how long the name of a file in a directory may be.
+pub const MAXNAMLEN: usize = 511;
+
 /// Room for the name of an extended attribute (`KERNEL_NAME_MAX`).
 pub const EXTNAMELEN: usize = 255;
 

@@ -1,14 +1,13 @@
 //! What the server writes to the device.
 
 use super::{
+    amend::Amends,
     park::{Callback, Core, Outcome, State, Waiter},
     reply::{judge, Fault, Terms},
     MsgIf, Status,
 };
 use crate::{
-    abi::{
-        self, notify::Flush, vn, Cookie, CredKind, ErrorOp, KernelCred, OpClass, Payload, Req, VnOp,
-    },
+    abi::{self, notify::Flush, Cookie, ErrorOp, OpClass, Req},
     kern::{self, Errno, Guard, Ref},
     mount::Mount,
     msgif::{Park, Queues},
@@ -137,7 +136,7 @@ fn finish(
     let completion = core.take_completion();
     match verdict {
         // A completion is run on the frame itself.
-        Ok(verdict) if completion.is_none() => accept(core, verdict, frame),
+        Ok(verdict) if completion.is_none() => accept(core, terms, verdict, frame),
         Ok(_) => {}
         Err(_) if completion.is_none() => core.outcome = Outcome::of(Errno::EPROTO),
         Err(_) => {}
@@ -150,9 +149,9 @@ fn finish(
 }
 
 /// Copies an accepted reply over the request.
-fn accept(core: &mut Core, verdict: Outcome, frame: &[u8]) {
+fn accept(core: &mut Core, terms: Terms, verdict: Outcome, frame: &[u8]) {
     core.outcome = verdict;
-    let pages = Pages::asked(core.msg.bytes());
+    let amends = Amends::of(core.msg.bytes());
     // The judgement saw to it that the frame is not longer.
     if let Some(room) = core.wire_mut().bytes_mut().get_mut(..frame.len()) {
         room.copy_from_slice(frame);
@@ -160,40 +159,7 @@ fn accept(core: &mut Core, verdict: Outcome, frame: &[u8]) {
     if let Some(wire) = core.wire.as_mut() {
         kern::compat_incoming(wire, &mut core.msg);
     }
-    if let Some(pages) = pages.filter(|_| verdict.rv == 0) {
-        pages.complete(core.msg.bytes_mut());
-    }
-}
-
-/// A read of the page cache, of so many bytes.
-///
-/// `puffs_vnop_strategy` copies what a reply has and leaves the rest of the
-/// pages as they are, with what other files left in them; so the reply gets
-/// zeroes for what the server had not. A read of a process's keeps its end.
-struct Pages(usize);
-
-impl Pages {
-    /// The page cache reads with the file system's own credentials, and
-    /// nobody else does.
-    fn asked(request: &[u8]) -> Option<Pages> {
-        let (asked, _) = vn::Read::ref_from_prefix(request).ok()?;
-        let is_read = asked.req.opclass & abi::OPCLASS_MASK == u16::from(OpClass::Vn)
-            && asked.req.optype == u16::from(VnOp::Read);
-        let by_kernel = asked.cred.kind == u8::from(CredKind::Kernel)
-            && asked.cred.internal == u8::from(KernelCred::FsCred);
-        (is_read && by_kernel).then_some(Pages(asked.resid))
-    }
-
-    fn complete(self, message: &mut [u8]) {
-        let Ok((answer, _)) = vn::Read::mut_from_prefix(message) else {
-            return;
-        };
-        // The judgement saw to it that what is left did not grow.
-        let moved = self.0.saturating_sub(core::mem::take(&mut answer.resid));
-        let data = message.get_mut(vn::Read::DATA..).unwrap_or_default();
-        let len = data.len().min(self.0);
-        if let Some(rest) = data.get_mut(moved..len) {
-            rest.fill(0);
-        }
+    if let Some(amends) = amends.filter(|_| verdict.rv == 0) {
+        amends.make(terms, core.msg.bytes_mut());
     }
 }

@@ -26,7 +26,9 @@
 //! run outside it. The same is true of `pmp_sopmtx`; neither is entered inside
 //! the other.
 
+mod amend;
 mod dispatch;
+mod listing;
 mod park;
 mod poll;
 mod reply;

@@ -6,6 +6,7 @@
 //! So the code that reads a reply never sees a byte that the server did not
 //! send, nor a length or count that does not agree with what it sent.
 
+use super::listing;
 use crate::{
     abi::{self, consts, vfs, vn, Cookie, ErrorOp, Kcn, OpClass, Payload, Req, Vattr, VfsOp, VnOp},
     kern::Errno,
@@ -221,7 +222,16 @@ impl Case<'_> {
                     let kind = ErrorOp::Readlink;
                     return Err(fault(kind, Errno::E2BIG, "linklen too big"));
                 }
-                self.reaches(offset_of!(vn::Readlink, link), len)
+                const LINK: usize = offset_of!(vn::Readlink, link);
+                self.reaches(LINK, len)?;
+                // Some servers count the NUL at the end.
+                let link = self.frame.get(LINK..).and_then(|link| link.get(..len));
+                let text = link.map(|link| link.strip_suffix(&[0]).unwrap_or(link));
+                if text.is_none_or(|text| text.contains(&0)) {
+                    let kind = ErrorOp::Readlink;
+                    return Err(fault(kind, Errno::EINVAL, "NUL in a link"));
+                }
+                Ok(())
             }
             Ok(VnOp::Pathconf) => self.is_whole::<vn::Pathconf>(),
             Ok(VnOp::Getextattr) => {
@@ -296,6 +306,16 @@ impl Case<'_> {
         if moved == 0 {
             return Ok(());
         }
-        self.carries::<vn::Readdir>(asked.dentoff.saturating_add(moved))
+        self.carries::<vn::Readdir>(asked.dentoff.saturating_add(moved))?;
+        let entries = self.frame.get(vn::Readdir::DATA..);
+        let entries = entries.and_then(|data| data.get(asked.dentoff..)?.get(..moved));
+        if entries.and_then(listing::count).is_none() {
+            return Err(fault(KIND, Errno::EINVAL, "impossible directory entry"));
+        }
+        // Whoever goes on from there gets the same entries again, for ever.
+        if answer.offset == asked.offset {
+            return Err(fault(KIND, Errno::EINVAL, "readdir goes nowhere"));
+        }
+        Ok(())
     }
 }
