@@ -577,8 +577,15 @@ impl MsgIf {
         }
         let hold = mount.mp.hold();
         drop(queues);
-        // Somebody else may be faster; the mount is going away in any case.
-        let _ = kern::MountPtr::unmount(hold);
+        if kern::MountPtr::unmount(hold).is_err() {
+            // Somebody else was faster, or the kernel keeps the mount: another
+            // file system lies on it, or a signal came. It is dead until
+            // somebody unmounts it, and must not know the instance any more,
+            // which the device frees now. Who sends may be about to tell it.
+            self.drain();
+            self.putter.detach();
+            return Err(Errno::ERESTART);
+        }
         Ok(())
     }
 

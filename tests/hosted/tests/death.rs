@@ -4,7 +4,7 @@
 
 use puffs_hosted::{
     bench::{attributes, quiet_args, until, Bench, MNT, WAITS},
-    kernel::{self, Kernel, MNT_FORCE},
+    kernel::{self, Kernel, Kind, MNT_FORCE},
     server::{self, memfs::MemFs, mount_args, Answer, Client, Frame},
     user::{Open, Task, User},
     vnops::{self, read_buffer, write_buffer},
@@ -464,6 +464,25 @@ fn under_a_load_of_everything() {
         kernel.assert_clean();
     }
     kernel.shutdown();
+}
+
+#[test]
+fn and_the_kernel_does_not_let_the_mount_go() {
+    let bench = Bench::new();
+    // As it does when another file system is mounted on it.
+    bench.kernel.fail_next(Kind::Unmount);
+    bench.die();
+    assert_eq!(bench.kernel.hits(), [Kind::Unmount]);
+    assert!(!bench.mount.is_gone());
+    assert_eq!(
+        bench.user.statvfs(MNT).map(drop),
+        Err(Errno::ENXIO),
+        "there is nobody to ask"
+    );
+    // The device has forgotten the mount, and the mount the device.
+    bench.kernel.assert_clean_of("putter");
+    assert_eq!(bench.unmount_by_force(), Ok(()));
+    bench.finish();
 }
 
 #[test]

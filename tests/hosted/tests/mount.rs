@@ -196,22 +196,6 @@ fn arguments_that_are_too_short_are_refused() {
 }
 
 #[test]
-fn a_mount_without_a_service_thread_fails_and_leaves_nothing() {
-    let kernel = Kernel::boot();
-    let server = User::new("server");
-    let client = server.run(|_| Client::open());
-    kernel.fail_threads(1);
-    let outcome = server.run(|_| client.mount(MNT, &mount_args("test")));
-    assert_eq!(outcome.map(drop).map_err(Errno::get), Err(35));
-    let mount = server
-        .run(|_| client.mount(MNT, &mount_args("test")))
-        .unwrap();
-    drop(client);
-    drop((mount, server));
-    kernel.shutdown();
-}
-
-#[test]
 fn a_mount_point_that_is_not_there_undoes_the_mount() {
     let kernel = Kernel::boot();
     let server = User::new("server");

@@ -3,7 +3,7 @@
 
 use puffs_hosted::{
     bench::{Bench, MNT, WAITS},
-    kernel::{self, Kernel, SERVICES},
+    kernel::{self, Kernel, Kind, SERVICES},
     user::User,
 };
 use puffs_rs::kern::{self, sys};
@@ -161,7 +161,7 @@ fn memory_is_aligned_and_zeroed() {
 #[test]
 fn memory_that_may_not_be_waited_for_can_be_short() {
     let kernel = Kernel::boot();
-    kernel.fail_allocations(1);
+    kernel.fail_next(Kind::Memory);
     // SAFETY: the size is not 0.
     assert!(unsafe { sys::pk_alloc(10, false) }.is_null());
     // SAFETY: the size is not 0.

@@ -1,6 +1,6 @@
 //! The end of the kernel: a broken rule, as `panic(9)` is on NetBSD.
 
-use super::lwp;
+use super::{faults, lwp};
 use crate::rt;
 use std::{
     backtrace::Backtrace,
@@ -18,6 +18,7 @@ pub(crate) fn panic(text: Arguments<'_>) -> ! {
     // Writing to a `String` does not fail.
     let _ = writeln!(report, "\npanic: {text}");
     let _ = writeln!(report, "in thread {}", rt::name());
+    let _ = writeln!(report, "faults: {}", faults::describe());
     let _ = write!(report, "{}", lwp::table());
     let _ = writeln!(report, "{}", Backtrace::force_capture());
     rt::testify(&text.to_string());

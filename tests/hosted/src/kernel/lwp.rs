@@ -6,7 +6,7 @@
 //! if it asked for that, or by the clock. Whoever sleeps gives the kernel lock
 //! up, as [`kernel_lock`](super::big) has it.
 
-use super::{big, chaos, clock, fatal::fatal, registry::lock, sync, vnode};
+use super::{big, chaos, clock, fatal::fatal, faults, registry::lock, sync, vnode};
 use crate::rt;
 use puffs_rs::kern::sys::pk_sigset;
 use std::{
@@ -241,6 +241,11 @@ pub(crate) fn current() -> Arc<Lwp> {
     })
 }
 
+/// The lwp of an id, if it is alive.
+pub(crate) fn find(lid: i32) -> Option<Arc<Lwp>> {
+    with(|sched| sched.lwps.get(&lid).map(|state| state.lwp.clone()))
+}
+
 /// The calling thread as an lwp, for as long as this exists.
 pub(crate) struct Bound {
     lwp: Arc<Lwp>,
@@ -294,6 +299,9 @@ pub(crate) struct Limits {
 /// Returns 0, `EINTR` or `ERESTART` for a signal, `EWOULDBLOCK` for the clock.
 pub(crate) fn sleep(channel: usize, why: &str, limits: Limits, unlock: impl FnOnce()) -> i32 {
     let me = current();
+    if limits.interruptible {
+        faults::interrupt(&me, why);
+    }
     let deadline = limits
         .ticks
         .map(|ticks| clock::now_ticks() + i64::from(ticks));

@@ -5,6 +5,7 @@
 
 use super::{
     fatal::{fatal, kassert},
+    faults::{self, Kind},
     registry::{lock, raw, Registry},
     sync,
 };
@@ -36,22 +37,6 @@ const FREED: u8 = 0xde;
 /// The live blocks and their sizes.
 static BLOCKS: Mutex<Option<HashMap<usize, usize>>> = Mutex::new(None);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-/// How many allocations that may not sleep shall fail from now on.
-static SHORT_OF: AtomicUsize = AtomicUsize::new(0);
-
-/// Lets the next allocations fail that may not sleep.
-pub(crate) fn fail_next(count: usize) {
-    SHORT_OF.store(count, Ordering::Relaxed);
-}
-
-fn memory_is_short(cansleep: bool) -> bool {
-    let less = |left: usize| left.checked_sub(1);
-    !cansleep
-        && SHORT_OF
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
-            .is_ok()
-}
 
 fn layout(size: usize) -> Layout {
     match Layout::from_size_align(size + FENCE.len(), ALIGN) {
@@ -190,7 +175,7 @@ pub(crate) unsafe extern "C" fn pk_alloc(size: usize, cansleep: bool) -> *mut c_
     if cansleep {
         sync::assert_sleepable("pk_alloc");
     }
-    if memory_is_short(cansleep) {
+    if !cansleep && faults::fails(Kind::Memory) {
         return ptr::null_mut();
     }
     let start = take(size);
@@ -265,7 +250,7 @@ pub(crate) unsafe extern "C" fn pk_pool_get(pool: *mut pk_pool, cansleep: bool) 
     if cansleep {
         sync::assert_sleepable("pk_pool_get");
     }
-    if memory_is_short(cansleep) {
+    if !cansleep && faults::fails(Kind::Memory) {
         return ptr::null_mut();
     }
     let cached = lock(&pool.objects).free.pop();

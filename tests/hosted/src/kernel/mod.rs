@@ -18,6 +18,7 @@ mod compat;
 pub(crate) mod component;
 mod console;
 pub(crate) mod fatal;
+mod faults;
 pub(crate) mod lwp;
 mod mem;
 pub(crate) mod node;
@@ -32,6 +33,7 @@ mod watchdog;
 pub use abi::SERVICES;
 pub use buf::STALE;
 pub use clock::HZ;
+pub use faults::{fails, served, Fault, Kind, Plan};
 pub use lwp::{
     pause_until, Lwp, IMPORTANT, SIGALRM, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM,
     SIGUSR1,
@@ -106,8 +108,7 @@ impl Kernel {
         let watchdog = Watchdog::new(limit);
         chaos::set(0);
         console::set_debug(0);
-        mem::fail_next(0);
-        thread::fail_next(0);
+        faults::set(None);
         clock::reset();
         console::take();
         vfs::own_mutexes();
@@ -146,14 +147,24 @@ impl Kernel {
         console::set_debug(level);
     }
 
-    /// Lets the next allocations fail that may not sleep.
-    pub fn fail_allocations(&self, count: usize) {
-        mem::fail_next(count);
+    /// Follows a plan of failures, whose points are counted from now on.
+    pub fn plan(&self, plan: Plan) {
+        faults::set(Some(plan));
     }
 
-    /// Lets the creation of the next kernel threads fail.
-    pub fn fail_threads(&self, count: usize) {
-        thread::fail_next(count);
+    /// Lets the next point of this kind fail.
+    pub fn fail_next(&self, kind: Kind) {
+        self.plan(Plan::new(&[Fault { kind, number: 1 }]));
+    }
+
+    /// How many points of each kind there were since the plan was made.
+    pub fn points(&self) -> BTreeMap<Kind, usize> {
+        faults::seen()
+    }
+
+    /// What failed since the plan was made, because it says so.
+    pub fn hits(&self) -> Vec<Kind> {
+        faults::hit()
     }
 
     /// Reclaims the vnodes that nobody uses; returns how many.

@@ -10,6 +10,7 @@
 use super::{
     big::KernelLock,
     fatal::kassert,
+    faults::{self, Kind},
     lwp::{self, Limits},
     registry::{lock, raw, Registry},
     sync::{Class, KMutex},
@@ -209,7 +210,10 @@ impl PutterFile {
         // SAFETY: the request is lent to the device until it is released, and
         // `left` bytes of it are.
         let bytes = unsafe { std::slice::from_raw_parts(current.data, len) };
-        let error = copy(hook, bytes);
+        let error = match faults::check(Kind::Copyout) {
+            Ok(()) => copy(hook, bytes),
+            Err(error) => error.get(),
+        };
         let moved = if error == 0 { len } else { 0 };
         buf[..moved].copy_from_slice(&bytes[..moved]);
 
@@ -265,6 +269,7 @@ impl PutterFile {
         // Kernel memory, aligned as `kmem_alloc(9)` has it and no longer than
         // the frame, so that who reads behind it is found out.
         let mut frame = Frame::new(&bytes[..len]);
+        faults::check(Kind::Copyin)?;
         Errno::check(copy(hook, &bytes[..len]))?;
         // The device reads its pointer again after the copy.
         let private = ptr::with_exposed_provenance_mut(instance.private());
@@ -390,6 +395,9 @@ pub(crate) unsafe extern "C" fn pk_putter_attach(
     _fd: i32,
     transport: *mut c_void,
 ) -> *mut putter_instance {
+    if faults::fails(Kind::Attach) {
+        return ptr::null_mut();
+    }
     PI_MTX.with(|| {
         let listed = lock(&LISTED);
         let embryo = listed

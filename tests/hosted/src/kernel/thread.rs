@@ -1,6 +1,11 @@
 //! Kernel threads.
 
-use super::{lwp, registry::lock, sync};
+use super::{
+    faults::{self, Kind},
+    lwp,
+    registry::lock,
+    sync,
+};
 use crate::rt::{self, Handle};
 use std::{
     cell::Cell,
@@ -13,7 +18,6 @@ use std::{
 
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 static THREADS: Mutex<Vec<Handle<()>>> = Mutex::new(Vec::new());
-static REFUSE: AtomicUsize = AtomicUsize::new(0);
 
 rt::thread_local! {
     static EXITED: Cell<bool> = const { Cell::new(false) };
@@ -22,11 +26,6 @@ rt::thread_local! {
 /// How many kernel threads have not ended.
 pub(crate) fn count() -> usize {
     RUNNING.load(Ordering::Acquire)
-}
-
-/// Lets the creation of the next threads fail.
-pub(crate) fn fail_next(count: usize) {
-    REFUSE.store(count, Ordering::Relaxed);
 }
 
 /// Waits for the threads that ended.
@@ -61,13 +60,8 @@ pub(crate) unsafe extern "C" fn pk_thread_create(
 ) -> i32 {
     sync::assert_sleepable("pk_thread_create");
     let Some(run) = run else { return 22 };
-    let less = |left: usize| left.checked_sub(1);
-    if REFUSE
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
-        .is_ok()
-    {
-        // EAGAIN
-        return 35;
+    if let Err(error) = faults::check(Kind::Thread) {
+        return error.get();
     }
     // SAFETY: the core passes a C string.
     let name = unsafe { CStr::from_ptr(name) }

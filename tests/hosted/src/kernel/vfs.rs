@@ -5,6 +5,7 @@ use super::{
     big::KernelLock,
     cache,
     fatal::{fatal, kassert},
+    faults::{self, Kind},
     lwp::{self, Limits},
     node::{self, Pmp},
     registry::{lock, raw, Registry},
@@ -565,13 +566,14 @@ pub(crate) unsafe extern "C" fn pk_mount_rele(mp: *mut sys::mount) {
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_mount_unmount(mp: *mut sys::mount) -> i32 {
     sync::assert_sleepable("pk_mount_unmount");
-    Errno::code(dounmount(&of(mp), MNT_FORCE))
+    Errno::code(faults::check(Kind::Unmount).and_then(|()| dounmount(&of(mp), MNT_FORCE)))
 }
 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_mount_enter(mp: *mut sys::mount) -> i32 {
     let mp = of(mp);
-    let entered = mp.trans_start(false).and_then(|()| {
+    let entered = faults::check(Kind::Enter).and_then(|()| {
+        mp.trans_start(false)?;
         if !mp.is_gone() {
             return Ok(());
         }
@@ -621,6 +623,9 @@ pub(crate) unsafe extern "C" fn pk_mount_set_statvfs(
     if path.is_null() {
         // EFAULT
         return 14;
+    }
+    if let Err(error) = faults::check(Kind::Path) {
+        return error.get();
     }
     let mount = of(mp);
     // SAFETY: the path of mount(2).
@@ -695,5 +700,10 @@ pub(crate) unsafe extern "C" fn pk_statvfs_from_wire(sb: *mut c_void, wire: *con
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_mount_vflush(mp: *mut sys::mount, force: bool) -> i32 {
     sync::assert_sleepable("pk_mount_vflush");
+    if !force {
+        if let Err(error) = faults::check(Kind::Vflush) {
+            return error.get();
+        }
+    }
     Errno::code(vnode::vflush(&of(mp), force))
 }

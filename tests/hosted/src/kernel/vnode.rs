@@ -10,6 +10,7 @@ use super::{
     cache,
     component::CredHold,
     fatal::{fatal, kassert},
+    faults::{self, Kind},
     lwp::{self, Limits},
     node::{self, Node},
     registry::{lock, raw, Registry},
@@ -828,7 +829,8 @@ pub(crate) unsafe extern "C" fn pk_vnode_get(
     cookie: *mut c_void,
     vpp: *mut *mut sys::vnode,
 ) -> i32 {
-    match get(&vfs::of(mp), cookie.addr()) {
+    let found = faults::check(Kind::Vnode).and_then(|()| get(&vfs::of(mp), cookie.addr()));
+    match found {
         Ok(vnode) => {
             let vp = vnode.into_inner().raw();
             // SAFETY: the core passes a place for the vnode.
@@ -846,12 +848,12 @@ pub(crate) unsafe extern "C" fn pk_vnode_rele(vp: *mut sys::vnode) {
 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_vnode_lock(vp: *mut sys::vnode) -> i32 {
-    Errno::code(of(vp).lock(true, false))
+    Errno::code(faults::check(Kind::Lock).and_then(|()| of(vp).lock(true, false)))
 }
 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_vnode_trylock(vp: *mut sys::vnode) -> i32 {
-    Errno::code(of(vp).lock(false, false))
+    Errno::code(faults::check(Kind::Trylock).and_then(|()| of(vp).lock(false, false)))
 }
 
 #[no_mangle]
@@ -930,6 +932,9 @@ pub(crate) unsafe extern "C" fn pk_vnode_putpages(
     if last != 0 && first >= last {
         return Errno::EINVAL.get();
     }
+    if let Err(error) = faults::check(Kind::Putpages) {
+        return error.get();
+    }
     let last = if end == 0 { u64::MAX } else { last as u64 };
     let _kernel = KernelLock::enter();
     let how = if drop {
@@ -947,6 +952,9 @@ pub(crate) unsafe extern "C" fn pk_vnode_fsync(
     wait: bool,
 ) -> i32 {
     sync::assert_sleepable("pk_vnode_fsync");
+    if let Err(error) = faults::check(Kind::Fsync) {
+        return error.get();
+    }
     let _kernel = KernelLock::enter();
     Errno::code(vnops::fsync(&of(vp), cred, wait))
 }
