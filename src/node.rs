@@ -289,7 +289,6 @@ fn answered_attributes(node: NodeRef, park: &mut Park, ttl: bool) -> Option<(Opt
     if header.opclass & abi::OPCLASS_MASK != u16::from(OpClass::Vn) {
         return None;
     }
-    let is = |vtype: Vtype| Some(u32::from(vtype));
     match VnOp::try_from(header.optype).ok()? {
         VnOp::Getattr => Some((Some(node.vtype()), park.body::<vn::Getattr>()?.va)),
         _ if !ttl => None,
@@ -298,9 +297,10 @@ fn answered_attributes(node: NodeRef, park: &mut Park, ttl: bool) -> Option<(Opt
             let answer = park.body::<vn::Lookup>()?;
             Some((Some(answer.vtype), answer.va))
         }
-        VnOp::Create => Some((is(Vtype::Reg), park.body::<vn::Create>()?.va)),
-        VnOp::Mkdir => Some((is(Vtype::Dir), park.body::<vn::Mkdir>()?.va)),
-        VnOp::Symlink => Some((is(Vtype::Lnk), park.body::<vn::Symlink>()?.va)),
+        // The judgement of the reply looked at the type of these.
+        VnOp::Create => Some((None, park.body::<vn::Create>()?.va)),
+        VnOp::Mkdir => Some((None, park.body::<vn::Mkdir>()?.va)),
+        VnOp::Symlink => Some((None, park.body::<vn::Symlink>()?.va)),
         VnOp::Mknod => Some((None, park.body::<vn::Mknod>()?.va)),
         _ => None,
     }

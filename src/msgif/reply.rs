@@ -8,7 +8,10 @@
 
 use super::listing;
 use crate::{
-    abi::{self, consts, vfs, vn, Cookie, ErrorOp, Kcn, OpClass, Payload, Req, Vattr, VfsOp, VnOp},
+    abi::{
+        self, consts, vfs, vn, Cookie, ErrorOp, Kcn, OpClass, Payload, Req, Vattr, VfsOp, VnOp,
+        Vtype,
+    },
     kern::Errno,
     msgif::Outcome,
     node::is_file_size,
@@ -194,10 +197,10 @@ impl Case<'_> {
     fn vn(&self, op: u16) -> Result<(), Fault> {
         match VnOp::try_from(op) {
             Ok(VnOp::Lookup) => self.lookup(),
-            Ok(VnOp::Create) => self.is_whole::<vn::Create>(),
-            Ok(VnOp::Mknod) => self.is_whole::<vn::Mknod>(),
-            Ok(VnOp::Mkdir) => self.is_whole::<vn::Mkdir>(),
-            Ok(VnOp::Symlink) => self.is_whole::<vn::Symlink>(),
+            Ok(VnOp::Create) => self.made::<vn::Create>(offset_of!(vn::Create, va)),
+            Ok(VnOp::Mknod) => self.made::<vn::Mknod>(offset_of!(vn::Mknod, va)),
+            Ok(VnOp::Mkdir) => self.made::<vn::Mkdir>(offset_of!(vn::Mkdir, va)),
+            Ok(VnOp::Symlink) => self.made::<vn::Symlink>(offset_of!(vn::Symlink, va)),
             Ok(VnOp::Open) => self.is_whole::<vn::Open>(),
             Ok(VnOp::Getattr) => self.attributes(),
             Ok(VnOp::Setattr) if self.terms.ttl => self.attributes(),
@@ -271,6 +274,26 @@ impl Case<'_> {
                 Errno::EINVAL,
                 "lookup produced the root's cookie",
             ));
+        }
+        Ok(())
+    }
+
+    /// A new file, whose attributes at `va` are cached if they have a time to
+    /// live: they are of the type that was asked for, or name none.
+    ///
+    /// That is not always the one that the operation is called after: bind(2)
+    /// makes sockets by CREATE.
+    fn made<T>(&self, va: usize) -> Result<(), Fault> {
+        self.is_whole::<T>()?;
+        if !self.terms.ttl {
+            return Ok(());
+        }
+        // What precedes the times is the same in both forms.
+        let asked: u32 = field(self.request, va + offset_of!(Vattr, vtype))?;
+        let vtype: u32 = field(self.frame, va + offset_of!(Vattr, vtype))?;
+        if vtype != asked && vtype != u32::from(Vtype::Non) {
+            let text = "attributes of another type than was asked for";
+            return Err(fault(ErrorOp::Error, Errno::EINVAL, text));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use crate::{
     kernel::{self, lwp, Kernel, Lwp, HZ, MNT_FORCE, MNT_NOWAIT, SIGKILL},
     rt,
-    server::Client,
+    server::{self, Client},
     user::{self, Open, Task, User},
     vnops::{self, vattr_null},
 };
@@ -337,7 +337,8 @@ impl Calls for HostedCalls<'_> {
 
     fn poll(&self, file: Fd, events: i32, limit: Duration) -> Result<i32> {
         let file = self.file(file)?;
-        let deadline = kernel::clock::now_ticks() + i64::from(ticks(limit));
+        let limit = if limit.is_zero() { 0 } else { ticks(limit) };
+        let deadline = kernel::clock::now_ticks() + i64::from(limit);
         loop {
             let ready = file.poll(events, false)?;
             if ready != 0 || kernel::clock::now_ticks() >= deadline {
@@ -394,6 +395,16 @@ impl Calls for HostedCalls<'_> {
         )
     }
 
+    fn extattr_size(&self, path: &str, _name: &str) -> Result<usize> {
+        let vnode = self.user.vnode(path)?;
+        self.user.ask::<vn::Getextattr, _>(
+            &vnode,
+            0,
+            |msg, _| msg.datasize = 1,
+            |msg, _| msg.datasize,
+        )
+    }
+
     fn extattr_list(&self, path: &str, room: usize) -> Result<Vec<u8>> {
         let vnode = self.user.vnode(path)?;
         self.user.ask::<vn::Listextattr, _>(
@@ -404,23 +415,46 @@ impl Calls for HostedCalls<'_> {
         )
     }
 
+    fn extattr_list_size(&self, path: &str) -> Result<usize> {
+        let vnode = self.user.vnode(path)?;
+        self.user.ask::<vn::Listextattr, _>(
+            &vnode,
+            0,
+            |msg, _| msg.datasize = 1,
+            |msg, _| msg.datasize,
+        )
+    }
+
     fn extattr_set(&self, path: &str, _name: &str, data: &[u8]) -> Result<usize> {
         let vnode = self.user.vnode(path)?;
-        self.user.ask::<vn::Setextattr, _>(
+        let left = self.user.ask::<vn::Setextattr, _>(
             &vnode,
             data.len(),
             |msg, payload| {
                 msg.resid = data.len();
                 payload.copy_from_slice(data);
             },
-            |msg, _| data.len() - msg.resid,
-        )
+            |msg, _| msg.resid,
+        )?;
+        if left == 0 {
+            Ok(data.len())
+        } else {
+            Err(Errno::EIO)
+        }
     }
 
     fn extattr_delete(&self, path: &str, _name: &str) -> Result<()> {
         let vnode = self.user.vnode(path)?;
         self.user
             .ask::<vn::Deleteextattr, _>(&vnode, 0, |_, _| {}, |_, _| ())
+    }
+
+    fn mount(&self, path: &str, args: &KArgs) -> Result<()> {
+        self.user.run(|_| {
+            let done = server::mount(Some(path), args).map(drop);
+            lwp::user_return();
+            done
+        })
     }
 
     fn unmount(&self, path: &str, force: bool) -> Result<()> {

@@ -89,6 +89,23 @@ fn attributes_of_a_new_file_that_would_be_cached_are_looked_at() {
 }
 
 #[test]
+fn a_socket_that_bind_makes_has_attributes_of_a_socket() {
+    let bench = Bench::with(&ttl_args());
+    let root = bench.root();
+    let asked = va(Vtype::Sock, u64::MAX);
+    let call = bench
+        .call(move |_| request::<vn::Create, _>(&root, 0, 0, |msg, _| msg.va = asked, |_, _| ()));
+    let request = bench.next::<vn::Create>();
+    bench.send(&request.reply_with::<vn::Create>(|reply| {
+        reply.newnode = FILE;
+        reply.va = va(Vtype::Sock, 0);
+    }));
+    assert_eq!(call.join(), Ok(()));
+    bench.assert_quiet();
+    bench.finish();
+}
+
+#[test]
 fn attributes_after_a_change_are_of_the_files_type() {
     for (vtype, outcome) in [(Vtype::Dir, Ok(())), (Vtype::Reg, Err(Errno::EPROTO))] {
         let bench = Bench::with(&ttl_args());

@@ -3,7 +3,7 @@
 //! is left.
 
 use puffs_hosted::{
-    bench::{attributes, found, header_frame, until, Bench, MNT, NOBODY, WAITS},
+    bench::{attributes, found, header_frame, until, Bench, MNT, NOBODY},
     kernel::VnodeRef,
     server::{Frame, ROOT},
     user::{Task, User},
@@ -248,82 +248,6 @@ fn the_largest_errno_is_passed_on() {
 }
 
 #[test]
-fn a_reply_to_nobody_is_an_error_of_the_servers() {
-    let bench = Bench::new();
-    let call = bench.call(|user| user.stat(MNT).map(|va| va.size));
-    let request = bench.next::<vn::Getattr>();
-    let good = attributes(&request, Vtype::Dir, 5);
-    for id in [0, request.req().id + 1, u64::MAX] {
-        let mut bad = good.clone();
-        bad.req_mut().id = id;
-        bench.send(&bad);
-        bench.complaint();
-    }
-    // The one that was meant still waits.
-    bench.send(&good);
-    assert_eq!(call.join(), Ok(5));
-    bench.finish();
-}
-
-#[test]
-fn a_second_reply_is_an_error_of_the_servers() {
-    let bench = Bench::new();
-    let call = bench.call(|user| user.stat(MNT).map(|va| va.size));
-    let request = bench.next::<vn::Getattr>();
-    let good = attributes(&request, Vtype::Dir, 5);
-    bench.send(&good);
-    assert_eq!(call.join(), Ok(5));
-    bench.send(&good);
-    bench.complaint();
-    bench.assert_alive();
-    bench.finish();
-}
-
-#[test]
-fn a_reply_to_fire_and_forget_is_an_error_of_the_servers() {
-    let bench = Bench::new();
-    let root = bench.root();
-    vnops::forget_request::<vn::Print>(&root, |_, _| {}).unwrap();
-    let request = bench.next::<vn::Print>();
-    assert!(request.is_faf());
-    bench.send(&request.reply_header());
-    bench.complaint();
-    bench.assert_alive();
-    drop(root);
-    bench.finish();
-}
-
-#[test]
-fn a_frame_shorter_than_a_header_is_answered_with_what_was_sent_and_zeroes() {
-    let bench = Bench::new();
-    for len in [8, 9, 16, 24, size_of::<Req>() - 1] {
-        let mut frame = Frame::from_bytes(&vec![0xa5; len]);
-        frame.set_framelen(len);
-        bench.send(&frame);
-        let answer = bench.frame();
-        assert!(answer.is_response() || len < 26, "{len}");
-        assert_eq!(answer.req().rv, Errno::EINVAL.get(), "{len} bytes");
-        // What the server did not send is zero: nothing of the kernel's.
-        assert_eq!(
-            answer.req().id,
-            if len >= 16 {
-                0xa5a5_a5a5_a5a5_a5a5
-            } else {
-                answer.req().id & 0xff
-            },
-            "{len} bytes"
-        );
-        if len < 24 {
-            assert_eq!(answer.req().cookie.0 & !0xffff_ffff, 0);
-        }
-        assert_eq!(answer.req().buflen, size_of::<Req>());
-        assert_eq!(answer.len(), size_of::<Req>());
-    }
-    bench.assert_alive();
-    bench.finish();
-}
-
-#[test]
 fn a_write_that_is_no_frame_is_refused_by_the_device() {
     let bench = Bench::new();
     for (framelen, len) in [
@@ -345,26 +269,6 @@ fn a_write_that_is_no_frame_is_refused_by_the_device() {
         assert_eq!(
             bench.try_send(&Frame::from_bytes(&vec![0; len])),
             Err(Errno::EINVAL)
-        );
-    }
-    bench.assert_alive();
-    bench.finish();
-}
-
-#[test]
-fn a_class_that_servers_do_not_send_is_answered_with_eopnotsupp() {
-    let bench = Bench::new();
-    for class in [
-        0,
-        OpClass::Cache.into(),
-        OpClass::Error.into(),
-        OpClass::Suspend.into(),
-    ] {
-        bench.send(&header_frame(class, 0, 9));
-        assert_eq!(
-            bench.response(),
-            (9, Errno::EOPNOTSUPP.get()),
-            "class {class}"
         );
     }
     bench.assert_alive();
@@ -417,97 +321,8 @@ fn refused(ask: fn(&User, &VnodeRef) -> Result<()>, reply: fn(&Frame) -> Frame) 
     bench.finish();
 }
 
-fn lookup_of(user: &User, _: &VnodeRef) -> Result<()> {
-    user.vnode("/mnt/name").map(drop)
-}
-
-#[test]
-fn a_lookup_without_a_cookie_is_refused() {
-    refused(lookup_of, |request| {
-        found(request, Cookie::NULL, Vtype::Reg, 0)
-    });
-}
-
-#[test]
-fn a_lookup_that_finds_the_root_under_a_name_is_refused() {
-    refused(lookup_of, |request| found(request, ROOT, Vtype::Dir, 0));
-}
-
-#[test]
-fn a_lookup_that_finds_no_type_is_refused() {
-    refused(lookup_of, |request| found(request, FILE, Vtype::Non, 0));
-    refused(lookup_of, |request| found(request, FILE, Vtype::Bad, 0));
-    refused(lookup_of, |request| {
-        let mut reply = found(request, FILE, Vtype::Reg, 0);
-        reply.get_mut::<vn::Lookup>().vtype = 1000;
-        reply
-    });
-}
-
-#[test]
-fn a_lookup_that_finds_an_impossible_size_is_refused() {
-    refused(lookup_of, |request| found(request, FILE, Vtype::Reg, -1));
-    refused(lookup_of, |request| found(request, FILE, Vtype::Reg, -5));
-    refused(lookup_of, |request| {
-        found(request, FILE, Vtype::Reg, i64::MIN)
-    });
-}
-
-#[test]
-fn a_file_keeps_its_type() {
-    let bench = Bench::new();
-    let file = bench.file("a", FILE, Vtype::Reg, 0);
-    let call = bench.call(|user| user.vnode("/mnt/b").map(drop));
-    bench.answer_lookup(FILE, Vtype::Dir, 0);
-    assert_eq!(call.join(), Err(Errno::EPROTO));
-    bench.complaint();
-    assert_eq!(file.vtype(), Vtype::Reg as u32);
-    drop(file);
-    bench.assert_alive();
-    bench.finish();
-}
-
-#[test]
-fn attributes_with_an_impossible_size_are_refused() {
-    let getattr = |user: &User, _: &VnodeRef| user.stat(MNT).map(drop);
-    refused(getattr, |request| {
-        attributes(request, Vtype::Dir, -2_i64 as u64)
-    });
-    refused(getattr, |request| attributes(request, Vtype::Dir, 1 << 63));
-    refused(getattr, |request| {
-        attributes(request, Vtype::Dir, u64::MAX - 5)
-    });
-    refused(getattr, |request| attributes(request, Vtype::Dir, 1 << 62));
-}
-
-#[test]
-fn attributes_of_another_type_than_the_node_has_are_refused() {
-    let getattr = |user: &User, _: &VnodeRef| user.stat(MNT).map(drop);
-    refused(getattr, |request| attributes(request, Vtype::Reg, 0));
-}
-
 fn read_100(_: &User, root: &VnodeRef) -> Result<()> {
     request::<vn::Read, _>(root, 100, 0, |msg, _| msg.resid = 100, |_, _| ())
-}
-
-#[test]
-fn a_read_whose_resid_grows_is_refused() {
-    refused(read_100, |request| {
-        request.reply_data::<vn::Read>(&[], |reply| reply.resid = 101)
-    });
-    refused(read_100, |request| {
-        request.reply_data::<vn::Read>(&[], |reply| reply.resid = usize::MAX)
-    });
-}
-
-#[test]
-fn a_read_with_less_data_than_it_says_is_refused() {
-    refused(read_100, |request| {
-        request.reply_data::<vn::Read>(&[1; 99], |reply| reply.resid = 0)
-    });
-    refused(read_100, |request| {
-        request.reply_data::<vn::Read>(&[], |reply| reply.resid = 90)
-    });
 }
 
 #[test]
@@ -531,43 +346,6 @@ fn a_reply_may_end_inside_the_padding_before_its_payload() {
 }
 
 #[test]
-fn a_write_whose_resid_grows_is_refused() {
-    let write = |_: &User, root: &VnodeRef| {
-        request::<vn::Write, _>(root, 100, 0, |msg, _| msg.resid = 100, |_, _| ())
-    };
-    refused(write, |request| {
-        request.reply_with::<vn::Write>(|reply| reply.resid = 101)
-    });
-}
-
-#[test]
-fn a_link_longer_than_a_path_is_refused() {
-    let readlink = |_: &User, root: &VnodeRef| plain::<vn::Readlink>(root);
-    for len in [1025, usize::MAX] {
-        let bench = Bench::new();
-        let root = bench.root();
-        let call = bench.call(move |user| readlink(user, &root));
-        let request = bench.frame();
-        bench.send(&request.reply_with::<vn::Readlink>(|reply| reply.linklen = len));
-        assert_eq!(call.join(), Err(Errno::EPROTO));
-        bench.complaint();
-        bench.finish();
-    }
-}
-
-#[test]
-fn a_link_with_less_text_than_it_says_is_refused() {
-    refused(
-        |_, root| plain::<vn::Readlink>(root),
-        |request| {
-            let mut reply = request.reply_with::<vn::Readlink>(|reply| reply.linklen = 100);
-            reply.resize(std::mem::offset_of!(vn::Readlink, link) + 99);
-            reply
-        },
-    );
-}
-
-#[test]
 fn a_listing_with_too_many_cookies_is_refused() {
     refused(
         |user, _| user.readdir_cookies(MNT, 4096).map(drop),
@@ -577,110 +355,6 @@ fn a_listing_with_too_many_cookies_is_refused() {
         |user, _| user.readdir(MNT, 4096).map(drop),
         |request| request.reply_data::<vn::Readdir>(&[], |reply| reply.ncookies = 1),
     );
-}
-
-#[test]
-fn a_listing_with_less_data_than_it_says_is_refused() {
-    refused(
-        |user, _| user.readdir(MNT, 4096).map(drop),
-        |request| request.reply_data::<vn::Readdir>(&[0; 31], |reply| reply.resid -= 32),
-    );
-    refused(
-        |user, _| user.readdir(MNT, 4096).map(drop),
-        |request| request.reply_data::<vn::Readdir>(&[], |reply| reply.resid += 1),
-    );
-}
-
-#[test]
-fn an_attribute_larger_than_anything_is_refused() {
-    refused(
-        |_, root| {
-            let fill = |msg: &mut vn::Getextattr, _: &mut [u8]| msg.datasize = 1;
-            request(root, 0, 0, fill, |_, _| ())
-        },
-        |request| request.reply_data::<vn::Getextattr>(&[], |reply| reply.datasize = 1 << 40),
-    );
-    refused(
-        |_, root| {
-            let fill = |msg: &mut vn::Listextattr, _: &mut [u8]| msg.datasize = 1;
-            request(root, 0, 0, fill, |_, _| ())
-        },
-        |request| request.reply_data::<vn::Listextattr>(&[], |reply| reply.datasize = 1 << 40),
-    );
-}
-
-// File handles.
-
-fn getfh(user: &User, _: &VnodeRef) -> Result<()> {
-    user.getfh(MNT, 12).map(drop).map_err(|(error, _)| error)
-}
-
-#[test]
-fn a_file_handle_larger_than_its_room_is_refused() {
-    refused(getfh, |request| {
-        request.reply_data::<vfs::NodeToFh>(&[1; 8], |reply| reply.dsize = 9)
-    });
-    refused(getfh, |request| {
-        request.reply_data::<vfs::NodeToFh>(&[1; 8], |reply| reply.dsize = 8 + 64)
-    });
-    refused(getfh, |request| {
-        request.reply_data::<vfs::NodeToFh>(&[1; 8], |reply| reply.dsize = 1 << 20)
-    });
-    refused(getfh, |request| {
-        request.reply_data::<vfs::NodeToFh>(&[1; 8], |reply| reply.dsize = usize::MAX - 2)
-    });
-}
-
-#[test]
-fn a_file_handle_without_its_data_is_refused() {
-    refused(getfh, |request| {
-        request.reply_data::<vfs::NodeToFh>(&[], |reply| reply.dsize = 8)
-    });
-}
-
-#[test]
-fn a_file_handle_of_another_size_than_agreed_is_refused() {
-    refused(getfh, |request| {
-        request.reply_data::<vfs::NodeToFh>(&[1; 8], |reply| reply.dsize = 7)
-    });
-    refused(getfh, |request| {
-        request.reply_data::<vfs::NodeToFh>(&[], |reply| reply.dsize = 0)
-    });
-}
-
-#[test]
-fn a_file_handle_of_a_file_that_cannot_be_is_refused() {
-    for (cookie, vtype, size) in [
-        (Cookie::NULL, Vtype::Reg, 0),
-        (FILE, Vtype::Non, 0),
-        (FILE, Vtype::Bad, 0),
-        (FILE, Vtype::Reg, -1),
-        (ROOT, Vtype::Reg, 0),
-    ] {
-        let bench = Bench::new();
-        let mount = bench.mount.clone();
-        let call = bench.call(move |user| user.fhstat(&mount, &fid()).map(drop));
-        let request = bench.next::<vfs::FhToNode>();
-        bench.send(&request.reply_with::<vfs::FhToNode>(|reply| {
-            reply.fhcookie = cookie;
-            reply.vtype = vtype.into();
-            reply.size = size;
-        }));
-        assert_eq!(
-            call.join(),
-            Err(Errno::EPROTO),
-            "{cookie:?} {vtype:?} {size}"
-        );
-        bench.complaint();
-        bench.finish();
-    }
-}
-
-/// A handle of eight bytes.
-fn fid() -> Vec<u8> {
-    let mut fid = vec![12, 0, 0, 0];
-    fid.extend([1; 8]);
-    fid
 }
 
 // Pages.
@@ -852,20 +526,6 @@ fn a_poll_whose_server_dies_is_a_hangup() {
     bench.next::<vn::Poll>();
     bench.die();
     assert_eq!(call.join(), Ok(0x10));
-    bench.finish();
-}
-
-#[test]
-fn late_replies_are_dropped_silently() {
-    let bench = Bench::new();
-    let call = bench.call(|user| user.stat(MNT).map(drop));
-    let request = bench.next::<vn::Getattr>();
-    let call = call.until_asleep(WAITS);
-    call.signal(puffs_hosted::kernel::SIGINT);
-    assert_eq!(call.join(), Err(Errno::EINTR));
-    bench.send(&attributes(&request, Vtype::Dir, 5));
-    bench.assert_quiet();
-    bench.assert_alive();
     bench.finish();
 }
 

@@ -194,41 +194,6 @@ fn a_handle_that_passes_through_is_the_servers_from_its_first_byte() {
 }
 
 #[test]
-fn a_handle_that_passes_through_and_lies_about_its_length_is_refused() {
-    let mut args = quiet_args();
-    args.fhflags = FHFLAG_PASSTHROUGH;
-    let bench = Bench::with(&args);
-    for (says, is) in [(21_u8, 20_usize), (4, 20), (2, 2), (0, 0), (200, 64)] {
-        let call = getfh(&bench, 64);
-        let request = bench.next::<vfs::NodeToFh>();
-        let mut data = vec![7; is];
-        if let Some(first) = data.first_mut() {
-            *first = says;
-        }
-        if let Some(second) = data.get_mut(1) {
-            *second = 0;
-        }
-        bench.send(&request.reply_data::<vfs::NodeToFh>(&data, |reply| reply.dsize = is));
-        assert_eq!(
-            call.join().map_err(|(error, _)| error),
-            Err(Errno::EPROTO),
-            "{says} {is}"
-        );
-        bench.complaint();
-    }
-    bench.finish();
-}
-
-#[test]
-fn statistics_of_a_server_that_fails_are_the_servers_error() {
-    let bench = Bench::new();
-    let call = bench.call(|user| user.statvfs(MNT).map(drop));
-    bench.send(&bench.next::<vfs::Statvfs>().reply_error(5));
-    assert_eq!(call.join(), Err(Errno::EIO));
-    bench.finish();
-}
-
-#[test]
 fn sync_tells_the_server_how() {
     let bench = Bench::new();
     for waitfor in [1, 2, 3] {
@@ -251,37 +216,5 @@ fn a_node_is_made_once_however_often_it_is_found() {
     assert!(std::sync::Arc::ptr_eq(&one, &two));
     assert_eq!(one.size(), 10);
     drop((one, two));
-    bench.finish();
-}
-
-#[test]
-fn a_new_file_with_the_cookie_of_another_is_refused() {
-    for cookie in [FILE, ROOT] {
-        let bench = Bench::new();
-        let file = bench.file("f", FILE, Vtype::Reg, 0);
-        let call = bench.call(|user| user.mkdir("/mnt/new"));
-        bench.send(&bench.next::<vn::Lookup>().reply_error(2));
-        let request = bench.next::<vn::Mkdir>();
-        bench.send(&request.reply_with::<vn::Mkdir>(|reply| reply.newnode = cookie));
-        bench.complaint();
-        // What the server made is taken back.
-        let undo = bench.next::<vn::Rmdir>();
-        bench.send(&undo.reply_header());
-        assert_eq!(call.join(), Err(Errno::EPROTO));
-        drop(file);
-        bench.assert_alive();
-        bench.finish();
-    }
-}
-
-#[test]
-fn a_new_file_without_a_cookie_is_not_supported() {
-    let bench = Bench::new();
-    let call = bench.call(|user| user.mkdir("/mnt/new"));
-    bench.send(&bench.next::<vn::Lookup>().reply_error(2));
-    bench.send(&bench.next::<vn::Mkdir>().reply_with::<vn::Mkdir>(|_| {}));
-    let undo = bench.next::<vn::Rmdir>();
-    bench.send(&undo.reply_header());
-    assert_eq!(call.join(), Err(Errno::EOPNOTSUPP));
     bench.finish();
 }

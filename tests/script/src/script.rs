@@ -164,7 +164,7 @@ struct State {
     attributes: BTreeMap<usize, (Vtype, i64)>,
     expected: VecDeque<Rule>,
     rules: Vec<Rule>,
-    notices: VecDeque<Notice>,
+    notices: VecDeque<(Notice, Frame)>,
     told: Vec<Notice>,
     held: VecDeque<Frame>,
     seen: BTreeMap<(u16, u16), usize>,
@@ -400,6 +400,14 @@ impl Script {
     /// # Panics
     /// If nothing comes.
     pub fn notice(&self) -> Notice {
+        self.notice_frame().0
+    }
+
+    /// The same, and its bytes.
+    ///
+    /// # Panics
+    /// If nothing comes.
+    pub fn notice_frame(&self) -> (Notice, Frame) {
         self.until("a notice", || !self.state.borrow().notices.is_empty());
         match self.state.borrow_mut().notices.pop_front() {
             Some(notice) => notice,
@@ -562,7 +570,7 @@ impl Script {
         if let Some(notice) = notice_of(frame) {
             let mut state = self.state.borrow_mut();
             state.told.push(notice.clone());
-            state.notices.push_back(notice);
+            state.notices.push_back((notice, frame.clone()));
             return;
         }
         if wanted(frame) {

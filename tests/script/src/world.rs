@@ -217,12 +217,19 @@ pub trait Calls {
     fn fhstat(&self, handle: &[u8]) -> Result<Stat>;
     /// `extattr_get_file(2)` in the user's name space.
     fn extattr_get(&self, path: &str, name: &str, room: usize) -> Result<Vec<u8>>;
+    /// The same without room: the size of the value.
+    fn extattr_size(&self, path: &str, name: &str) -> Result<usize>;
     /// `extattr_list_file(2)` in the user's name space.
     fn extattr_list(&self, path: &str, room: usize) -> Result<Vec<u8>>;
+    /// The same without room: the size of the list.
+    fn extattr_list_size(&self, path: &str) -> Result<usize>;
     /// `extattr_set_file(2)` in the user's name space.
     fn extattr_set(&self, path: &str, name: &str, data: &[u8]) -> Result<usize>;
     /// `extattr_delete_file(2)` in the user's name space.
     fn extattr_delete(&self, path: &str, name: &str) -> Result<()>;
+    /// `mount(2)` of a puffs file system, by a process that need not have
+    /// opened the device.
+    fn mount(&self, path: &str, args: &KArgs) -> Result<()>;
     /// `unmount(2)`, by force or not.
     fn unmount(&self, path: &str, force: bool) -> Result<()>;
 }

@@ -108,6 +108,14 @@ pub(super) fn path(name: &str) -> String {
     format!("{MNT}/{name}")
 }
 
+/// The kind of that name.
+pub(super) fn kind(name: &str) -> Kind {
+    match kinds().into_iter().find(|kind| kind.name == name) {
+        Some(kind) => kind,
+        None => unreachable!("no kind {name}"),
+    }
+}
+
 /// Every kind of request that a system call makes and waits for.
 pub(super) fn kinds() -> Vec<Kind> {
     vec![
