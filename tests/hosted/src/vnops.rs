@@ -1111,11 +1111,15 @@ pub(crate) fn putpages(vnode: &Arc<Vnode>, range: Range<u64>, how: Put) -> Resul
         let (error, _) = buf.wait();
         if let Err(error) = Errno::check(error) {
             result = Err(error);
-            vnode.pages(|there| {
-                for (_, page) in there.range_mut(pages) {
-                    page.dirty = true;
-                }
-            });
+            // As `uvm_aio_aiodone_pages`: another error is taken to be there
+            // for good, and the data is lost.
+            if error == Errno::ENOMEM {
+                vnode.pages(|there| {
+                    for (_, page) in there.range_mut(pages) {
+                        page.dirty = true;
+                    }
+                });
+            }
         }
     }
     if how == Put::Free && result.is_ok() {
@@ -1323,13 +1327,20 @@ const POLL_ALWAYS: i32 = (sys::PK_POLLERR | sys::PK_POLLHUP) as i32;
 /// VOP_POLL, as `poll(2)` uses it: which of `events` are there, waiting for
 /// the server's answer if `wait`.
 pub(crate) fn poll(vnode: &VnodeRef, events: i32, wait: bool) -> Result<i32> {
-    let node = node_of(vnode)?;
+    // As `dead_poll`: whoever polls a vnode that is gone is told of everything.
+    let all = events | POLL_ALWAYS;
+    let Ok(node) = node_of(vnode) else {
+        return Ok(all);
+    };
     loop {
         let there = take_events(&node, events);
         if there != 0 {
             return Ok(there);
         }
-        let recorded = ask_events(vnode, events)?;
+        let recorded = match ask_events(vnode, events) {
+            Err(Errno::ENXIO) => return Ok(all),
+            other => other?,
+        };
         if !wait {
             return Ok(0);
         }

@@ -11,7 +11,7 @@ use puffs_rs::{
     abi::{
         consts::{MSGSTRUCT_MAX, MSG_MAXSIZE},
         vfs, Cookie, KArgs, Vtype, FHFLAG_DYNAMIC, FHFLAG_MASK, FHFLAG_NFSV2, FHFLAG_NFSV3,
-        FHFLAG_PASSTHROUGH, KFLAG_MASK,
+        KFLAG_MASK,
     },
     kern::{Errno, Result},
 };
@@ -121,11 +121,6 @@ fn a_file_handle_that_does_not_fit_nfs_is_refused() {
     });
     accepted(|args| (args.fhflags, args.fhsize) = (FHFLAG_NFSV3, 60));
     accepted(|args| (args.fhflags, args.fhsize) = (FHFLAG_DYNAMIC, 500));
-}
-
-#[test]
-fn a_passthrough_handle_has_any_size() {
-    accepted(|args| (args.fhflags, args.fhsize) = (FHFLAG_PASSTHROUGH, usize::MAX));
 }
 
 #[test]
@@ -293,14 +288,6 @@ fn the_message_size_is_bounded() {
         assert_eq!(KArgs::read_from_bytes(&bytes).unwrap().maxmsglen, got);
         bench.finish();
     }
-}
-
-#[test]
-fn a_name_without_an_end_gets_one() {
-    accepted(|args| {
-        args.typename.fill(b'x');
-        args.mntfromname.fill(b'y');
-    });
 }
 
 #[test]

@@ -20,21 +20,6 @@ const OTHER: Cookie = Cookie(0x6000);
 const PAGE: i64 = 4096;
 
 #[test]
-fn all_names_can_be_forgotten() {
-    let bench = Bench::new();
-    let file = bench.file("f", FILE, Vtype::Reg, 0);
-    let other = bench.file("g", OTHER, Vtype::Reg, 0);
-    assert_eq!(bench.kernel.cached_names(), 2);
-    assert_eq!(
-        bench.flush(FlushOp::InvalNamecacheAll, Cookie::NULL, 0, 0),
-        0
-    );
-    assert_eq!(bench.kernel.cached_names(), 0);
-    drop((file, other));
-    bench.finish();
-}
-
-#[test]
 fn the_names_of_a_directory_can_be_forgotten() {
     let bench = Bench::new();
     let dir = bench.file("d", FILE, Vtype::Dir, 0);
@@ -47,62 +32,6 @@ fn the_names_of_a_directory_can_be_forgotten() {
     assert_eq!(bench.flush(FlushOp::InvalNamecacheDir, ROOT, 0, 0), 0);
     assert_eq!(bench.kernel.cached_names(), 0);
     drop(dir);
-    bench.finish();
-}
-
-#[test]
-fn the_names_of_what_is_no_directory_cannot_be_forgotten() {
-    let bench = Bench::new();
-    let file = bench.file("f", FILE, Vtype::Reg, 0);
-    let rv = bench.flush(FlushOp::InvalNamecacheDir, FILE, 0, 0);
-    assert_eq!(rv, Errno::EINVAL.get());
-    drop(file);
-    bench.finish();
-}
-
-#[test]
-fn one_name_cannot_be_forgotten() {
-    let bench = Bench::new();
-    let rv = bench.flush(FlushOp::InvalNamecacheNode, ROOT, 0, 0);
-    assert_eq!(rv, Errno::EINVAL.get());
-    bench.finish();
-}
-
-#[test]
-fn a_flush_of_an_unknown_kind_is_refused() {
-    let bench = Bench::new();
-    for op in [-1, 5, 99, i32::MAX] {
-        bench.send(&flush_frame(op, ROOT, 0, 0));
-        assert_eq!(bench.response(), (4711, Errno::EINVAL.get()), "{op}");
-    }
-    bench.finish();
-}
-
-#[test]
-fn a_flush_that_is_too_short_is_refused() {
-    let bench = Bench::new();
-    let mut flush = flush_frame(FlushOp::InvalNamecacheAll.into(), ROOT, 0, 0);
-    flush.resize(flush.len() - 1);
-    bench.send(&flush);
-    assert_eq!(bench.response(), (4711, Errno::EINVAL.get()));
-    bench.send(&header_frame(OpClass::Flush.into(), 0, 5));
-    assert_eq!(bench.response(), (5, Errno::EINVAL.get()));
-    bench.finish();
-}
-
-#[test]
-fn a_flush_of_an_unknown_file_finds_none() {
-    let bench = Bench::new();
-    for op in [
-        FlushOp::InvalNamecacheDir,
-        FlushOp::InvalPagecacheNodeRange,
-        FlushOp::FlushPagecacheNodeRange,
-    ] {
-        for cookie in [NOBODY, Cookie::NULL, Cookie(usize::MAX)] {
-            assert_eq!(bench.flush(op, cookie, 0, 0), Errno::ENOENT.get());
-        }
-    }
-    bench.assert_alive();
     bench.finish();
 }
 
@@ -225,81 +154,6 @@ fn pages_can_be_forgotten() {
 }
 
 #[test]
-fn a_range_that_is_none_is_refused() {
-    let bench = Bench::new();
-    let file = bench.file("f", FILE, Vtype::Reg, 4 * PAGE);
-    for op in [
-        FlushOp::InvalPagecacheNodeRange,
-        FlushOp::FlushPagecacheNodeRange,
-    ] {
-        for (start, end) in [
-            (2 * PAGE, PAGE),
-            (i64::MIN, 0),
-            (1, 0),
-            (-1, 0),
-            (0, -1),
-            (i64::MIN, i64::MAX),
-            (0, i64::MAX),
-            (0, i64::MAX - PAGE),
-            (PAGE, PAGE),
-            (0, 4 * PAGE + 1),
-        ] {
-            let rv = bench.flush(op, FILE, start, end);
-            let whole = (start, end) == (1, 0);
-            assert_eq!(
-                rv,
-                if whole { 0 } else { Errno::EINVAL.get() },
-                "{start}..{end}"
-            );
-        }
-        assert_eq!(bench.flush(op, FILE, 0, 4 * PAGE), 0);
-        assert_eq!(bench.flush(op, FILE, 0, 0), 0);
-    }
-    drop(file);
-    bench.finish();
-}
-
-#[test]
-fn a_directory_has_no_pages() {
-    let bench = Bench::new();
-    for op in [
-        FlushOp::InvalPagecacheNodeRange,
-        FlushOp::FlushPagecacheNodeRange,
-    ] {
-        assert_eq!(bench.flush(op, ROOT, 0, 0), Errno::EINVAL.get());
-    }
-    bench.finish();
-}
-
-#[test]
-fn a_flush_does_not_wait_for_who_waits_for_the_server() {
-    let bench = Bench::new();
-    // The caller has the root locked, and waits.
-    let call = bench
-        .call(|user| user.stat(MNT).map(drop))
-        .until_asleep(WAITS);
-    let request = bench.next::<vn::Getattr>();
-    assert_eq!(bench.flush(FlushOp::InvalNamecacheDir, ROOT, 0, 0), 0);
-    bench.send(&request.reply_error(5));
-    assert_eq!(call.join(), Err(Errno::EIO));
-    bench.finish();
-}
-
-#[test]
-fn many_flushes_are_done_in_order() {
-    let bench = Bench::new();
-    for nth in 0..100 {
-        let mut flush = flush_frame(FlushOp::InvalNamecacheAll.into(), ROOT, 0, 0);
-        flush.req_mut().id = nth;
-        bench.send(&flush);
-    }
-    for nth in 0..100 {
-        assert_eq!(bench.response(), (nth, 0));
-    }
-    bench.finish();
-}
-
-#[test]
 fn a_server_may_die_with_flushes_on_the_queue() {
     let kernel = Kernel::boot();
     for _ in 0..100 {
@@ -354,49 +208,6 @@ fn a_flush_of_an_unknown_file_while_somebody_unmounts() {
 // Unmounting.
 
 #[test]
-fn the_server_can_ask_to_be_unmounted() {
-    let bench = Bench::new();
-    bench.send(&header_frame(OpClass::Unmount.into(), 0, 12));
-    assert_eq!(bench.response(), (12, 0));
-    // The unmount asks it in turn.
-    let request = bench.next::<vfs::Unmount>();
-    assert_ne!(request.get::<vfs::Unmount>().flags & MNT_FORCE, 0);
-    bench.send(&request.reply_header());
-    until("the mount to go", || bench.mount.is_gone());
-    bench.finish();
-}
-
-#[test]
-fn the_server_can_ask_to_be_unmounted_twice() {
-    let bench = Bench::new();
-    bench.send(&header_frame(OpClass::Unmount.into(), 0, 12));
-    bench.send(&header_frame(OpClass::Unmount.into(), 0, 13));
-    let (mut responses, mut asked) = (Vec::new(), 0);
-    let client = bench.client();
-    bench.server.run(|_| {
-        while let Ok(frame) = client.read() {
-            if frame.is_response() {
-                responses.push((frame.req().id, frame.req().rv));
-            } else {
-                asked += 1;
-                let _ = client.write(&frame.reply_header());
-            }
-        }
-        drop(client);
-    });
-    assert_eq!(asked, 1);
-    responses.sort_unstable();
-    assert_eq!(responses[0], (12, 0));
-    // The other is purged, or was never let in.
-    assert!(
-        responses.len() == 1 || responses[1] == (13, Errno::ENXIO.get()),
-        "{responses:?}"
-    );
-    until("the mount to go", || bench.mount.is_gone());
-    bench.finish();
-}
-
-#[test]
 fn the_server_can_ask_to_be_unmounted_and_die() {
     let kernel = Kernel::boot();
     for _ in 0..300 {
@@ -426,52 +237,6 @@ fn an_unmount_asks_the_server() {
     assert_eq!(request.get::<vfs::Unmount>().flags, 0);
     bench.send(&request.reply_header());
     assert_eq!(call.join(), Ok(()));
-    bench.finish();
-}
-
-#[test]
-fn an_unmount_that_the_server_refuses_fails() {
-    let bench = Bench::new();
-    for errno in [16, 5] {
-        let call = bench.call(|_| kernel::unmount(MNT, 0));
-        bench.send(&bench.next::<vfs::Sync>().reply_header());
-        bench.send(&bench.next::<vfs::Unmount>().reply_error(errno));
-        assert_eq!(call.join().map_err(Errno::get), Err(errno));
-        bench.assert_alive();
-    }
-    bench.finish();
-}
-
-#[test]
-fn an_unmount_by_force_does_not_care_what_the_server_says() {
-    let bench = Bench::new();
-    let call = bench.call(|_| kernel::unmount(MNT, MNT_FORCE));
-    bench.send(&bench.next::<vfs::Unmount>().reply_error(16));
-    assert_eq!(call.join(), Ok(()));
-    bench.finish();
-}
-
-#[test]
-fn an_unmount_of_a_busy_file_system_fails_before_the_server_is_asked() {
-    let bench = Bench::new();
-    let file = bench.file("f", FILE, Vtype::Reg, 0);
-    let call = bench.call(|_| kernel::unmount(MNT, 0));
-    bench.send(&bench.next::<vfs::Sync>().reply_header());
-    assert_eq!(call.join(), Err(Errno::EBUSY));
-    bench.assert_quiet();
-    drop(file);
-    bench.finish();
-}
-
-#[test]
-fn an_unmount_by_force_takes_files_away_that_are_in_use() {
-    let bench = Bench::new();
-    let file = bench.file("f", FILE, Vtype::Reg, 0);
-    let call = bench.call(|_| kernel::unmount(MNT, MNT_FORCE));
-    bench.send(&bench.next::<vfs::Unmount>().reply_header());
-    assert_eq!(call.join(), Ok(()));
-    assert!(file.is_dead());
-    drop(file);
     bench.finish();
 }
 

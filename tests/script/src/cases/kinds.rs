@@ -1,7 +1,7 @@
 //! Requests that wait for a reply, and the system calls that make them.
 
 use crate::{
-    script::{ask_for, found, Call, Script, MNT},
+    script::{ask_for, found, Answer, Call, Script, MNT},
     world::{Calls, Fd, How},
     Frame,
 };
@@ -101,6 +101,15 @@ fn open_to_write(calls: &dyn Calls) -> Result<Fd> {
         create: false,
     };
     calls.open(&path("f"), how)
+}
+
+/// Success, if the kernel waits for it.
+pub(super) fn done(request: &Frame) -> Answer {
+    if request.is_faf() {
+        Answer::Nothing
+    } else {
+        Answer::Reply(request.reply_header())
+    }
 }
 
 /// The path of a file in the root.

@@ -1,0 +1,316 @@
+//! Pages: reads and writes of the page cache.
+//!
+//! The kernel reads and writes whole pages, and may read more of them than
+//! were asked for, whenever it likes. So what the server does about a page it
+//! does as often as it comes.
+
+use super::kinds::{done, path, FILE};
+use crate::{
+    case::{After, Case, Ends, Told},
+    script::{ask_for, Answer, Rule, Script},
+    world::{Fd, How},
+    Frame,
+};
+use puffs_rs::{
+    abi::{vn, Cookie, Payload, VnOp, Vtype},
+    kern::{Errno, Result},
+};
+
+const FAMILY: &str = "pages";
+
+/// The size of a page.
+const PAGE: usize = 4096;
+/// More than one message holds.
+const MANY: usize = 1 << 20;
+/// How many files are in use when the server dies.
+const FILES: usize = 4;
+
+/// The cases of the family.
+pub(super) fn cases() -> Vec<Case> {
+    [reads(), writes(), deaths()].concat()
+}
+
+fn case(title: &'static str, rows: &'static [u8], ends: Ends, told: Told) -> Case {
+    Case::new(FAMILY, title)
+        .rows(rows)
+        .caller(ends)
+        .told(told)
+        .args(|args| ask_for(args, &[VnOp::Read, VnOp::Write]))
+}
+
+fn refused(complaint: Errno) -> (Ends, Told) {
+    (
+        Ends::With(Errno::EPROTO),
+        Told::Complaint(Errno::get(complaint)),
+    )
+}
+
+/// What there is beside the pages in question: reads succeed, and so do
+/// changes of what the kernel knows better than the server.
+fn serve(script: &Script, cookie: Cookie) {
+    script.allow(Rule::on::<vn::Setattr>().answer(done));
+    script.allow(Rule::on::<vn::Read>().of(cookie).reply(all));
+}
+
+fn open(script: &Script, name: &str, write: bool) -> Fd {
+    let name = path(name);
+    let how = How {
+        write,
+        create: false,
+    };
+    match script.run(move |calls| calls.open(&name, how)) {
+        Ok(file) => file,
+        Err(error) => panic!("open: {error:?}"),
+    }
+}
+
+fn close(script: &Script, file: Fd) {
+    assert_eq!(script.run(move |calls| calls.close(file)), Ok(()));
+}
+
+/// How much a read wants, or a write has.
+fn asked(request: &Frame) -> usize {
+    if request.is::<vn::Write>() {
+        request.get::<vn::Write>().resid
+    } else {
+        request.get::<vn::Read>().resid
+    }
+}
+
+/// Success: so much data, and so much is said to be missing.
+fn data(request: &Frame, has: usize, missing: usize) -> Frame {
+    let mut reply = request.reply_data::<vn::Read>(&vec![7; has], |reply| reply.resid = missing);
+    reply.resize(vn::Read::DATA + has);
+    reply
+}
+
+/// All that a read wants.
+fn all(request: &Frame) -> Frame {
+    data(request, asked(request), 0)
+}
+
+// Reads.
+
+fn reads() -> Vec<Case> {
+    let refused_read = |variant: &'static str, complaint: Errno, reply: fn(&Frame) -> Frame| {
+        let (ends, told) = refused(complaint);
+        case("a page is read, and what comes is none", &[3], ends, told)
+            .variant(variant)
+            .body(move |script| read_badly(script, reply))
+    };
+    let short = |variant: &'static str, has: usize| {
+        case(
+            "a page is read, and the server has only the start of it",
+            &[3],
+            Ends::As("the start, then zeroes"),
+            Told::Nothing,
+        )
+        .variant(variant)
+        .body(move |script| {
+            let reply = move |request: &Frame| data(request, has, asked(request) - has);
+            let mut expected = vec![7; has];
+            expected.resize(PAGE, 0);
+            assert_eq!(read_once(script, reply), Ok(expected));
+            Ends::As("the start, then zeroes")
+        })
+    };
+    vec![
+        case("a page is read", &[], Ends::Well, Told::Nothing).body(|script| {
+            assert_eq!(read_once(script, all), Ok(vec![7; PAGE]));
+            Ends::Well
+        }),
+        refused_read("a header", Errno::EPROTO, Frame::reply_header),
+        refused_read("less than it says", Errno::EPROTO, |request| {
+            data(request, 10, 0)
+        }),
+        refused_read("nothing, and it says all", Errno::EPROTO, |request| {
+            data(request, 0, 0)
+        }),
+        refused_read("more than was asked for", Errno::E2BIG, |request| {
+            data(request, request.req().buflen, 0)
+        }),
+        refused_read("more left than was asked for", Errno::E2BIG, |request| {
+            data(request, 10, asked(request) + 1)
+        }),
+        short("100 bytes", 100),
+        short("all but a byte", PAGE - 1),
+        short("nothing", 0),
+        case(
+            "a page is read, and that fails",
+            &[],
+            Ends::With(Errno::EIO),
+            Told::Nothing,
+        )
+        .body(|script| read_badly(script, |request| request.reply_error(Errno::EIO.get()))),
+        case(
+            "a page is read, and that fails with an errno that is none",
+            &[],
+            Ends::With(Errno::EPROTO),
+            Told::Complaint(1000),
+        )
+        .body(|script| read_badly(script, |request| request.reply_error(1000))),
+    ]
+}
+
+/// Reads a page that is answered so.
+fn read_once(script: &Script, reply: impl FnMut(&Frame) -> Frame + 'static) -> Result<Vec<u8>> {
+    script.file("f", FILE, Vtype::Reg, PAGE as i64);
+    serve(script, FILE);
+    script.allow(Rule::on::<vn::Read>().of(FILE).reply(reply));
+    let file = open(script, "f", false);
+    let read = script.run(move |calls| calls.read(file, 0, PAGE));
+    close(script, file);
+    read
+}
+
+/// The same, and reads it again when the server is back to its senses: of
+/// what came first nothing was kept.
+fn read_badly(script: &Script, reply: fn(&Frame) -> Frame) -> Ends {
+    let ends = read_once(script, reply).into();
+    script.allow(Rule::on::<vn::Read>().of(FILE).reply(all));
+    let file = open(script, "f", false);
+    let again = script.run(move |calls| calls.read(file, 0, PAGE));
+    assert_eq!(again, Ok(vec![7; PAGE]));
+    close(script, file);
+    ends
+}
+
+// Writes.
+
+fn writes() -> Vec<Case> {
+    let written = |title, variant: &'static str, (ends, told), reply: fn(&Frame) -> Frame| {
+        case(title, &[6], ends, told)
+            .variant(variant)
+            .body(move |script| write(script, reply).into())
+    };
+    let failed = "a page is written back, and that fails";
+    let broken = "a page is written back, and the answer is none";
+    let io_error = (Ends::With(Errno::EIO), Told::Nothing);
+    vec![
+        case("a page is written back", &[], Ends::Well, Told::Nothing).body(|script| {
+            write(script, |request| {
+                assert_eq!(request.get::<vn::Write>().offset, 0);
+                assert_eq!(request.payload::<vn::Write>(0)[..PAGE], [3; PAGE]);
+                request.reply_with::<vn::Write>(|reply| reply.resid = 0)
+            })
+            .into()
+        }),
+        written(failed, "with EIO", io_error, |request| {
+            request.reply_error(Errno::EIO.get())
+        }),
+        written(failed, "in part", io_error, |request| {
+            request.reply_with::<vn::Write>(|reply| reply.resid = 96)
+        }),
+        written(failed, "wholly", io_error, |request| {
+            request.reply_with::<vn::Write>(|reply| reply.resid = PAGE)
+        }),
+        written(
+            broken,
+            "a header",
+            refused(Errno::EPROTO),
+            Frame::reply_header,
+        ),
+        written(
+            broken,
+            "more left than there was",
+            refused(Errno::E2BIG),
+            |request| request.reply_with::<vn::Write>(|reply| reply.resid = PAGE + 1),
+        ),
+        written(
+            broken,
+            "longer than the request",
+            refused(Errno::E2BIG),
+            |request| request.reply(request.req().buflen + 8),
+        ),
+        written(
+            broken,
+            "an errno that is none",
+            (Ends::With(Errno::EPROTO), Told::Complaint(200)),
+            |request| request.reply_error(200),
+        ),
+    ]
+}
+
+/// Writes a page and has it written back.
+fn write(script: &Script, reply: fn(&Frame) -> Frame) -> Result<()> {
+    script.file("f", FILE, Vtype::Reg, PAGE as i64);
+    serve(script, FILE);
+    script.allow(Rule::on::<vn::Write>().of(FILE).reply(reply));
+    let file = open(script, "f", true);
+    let written = script.run(move |calls| calls.write(file, 0, &[3; PAGE]));
+    assert_eq!(written, Ok(PAGE));
+    let synced = script.run(move |calls| calls.fsync(file));
+    close(script, file);
+    synced
+}
+
+// The end of the server.
+
+fn deaths() -> Vec<Case> {
+    vec![
+        case(
+            "the server dies with reads of pages outstanding",
+            &[13],
+            Ends::With(Errno::ENXIO),
+            Told::Nothing,
+        )
+        .after(After::ComesDown)
+        .body(|script| die_under(script, false)),
+        case(
+            "the server dies with writes of pages outstanding",
+            &[13],
+            Ends::With(Errno::ENXIO),
+            Told::Nothing,
+        )
+        .after(After::ComesDown)
+        .body(|script| die_under(script, true)),
+    ]
+}
+
+/// Has a megabyte of each of some files read, or written, and the server dies
+/// when it has the first requests for each.
+fn die_under(script: &Script, write: bool) -> Ends {
+    let names: Vec<String> = (0..FILES).map(|nth| format!("f{nth}")).collect();
+    for (nth, name) in names.iter().enumerate() {
+        let cookie = Cookie(FILE.0 + 16 * nth);
+        script.file(name, cookie, Vtype::Reg, MANY as i64);
+        serve(script, cookie);
+        let mut first = true;
+        let mut hold = move |_: &Frame| {
+            if std::mem::take(&mut first) {
+                Answer::Later
+            } else {
+                Answer::Nothing
+            }
+        };
+        if write {
+            script.allow(Rule::on::<vn::Write>().of(cookie).answer(hold));
+        } else {
+            script.allow(
+                Rule::on::<vn::Read>()
+                    .of(cookie)
+                    .answer(move |frame| hold(frame)),
+            );
+        }
+    }
+    let files: Vec<Fd> = names.iter().map(|name| open(script, name, write)).collect();
+    let start = |&file: &Fd| {
+        script.call(move |calls| {
+            if write {
+                calls.write(file, 0, &vec![3; MANY])?;
+                calls.fsync(file)
+            } else {
+                calls.read(file, 0, MANY).map(drop)
+            }
+        })
+    };
+    let calls: Vec<_> = files.iter().map(start).collect();
+    script.wait_held(FILES);
+    script.die();
+    let outcomes: Vec<_> = calls.into_iter().map(|call| script.join(call)).collect();
+    assert_eq!(outcomes, [Err(Errno::ENXIO); FILES]);
+    for file in files {
+        close(script, file);
+    }
+    Ends::With(Errno::ENXIO)
+}
