@@ -12,6 +12,7 @@ mod headers;
 mod kmod;
 mod paths;
 mod rump;
+mod rump_test;
 mod runner;
 mod rustlib;
 mod setup;
@@ -47,6 +48,7 @@ enum Verb {
     Kmod(kmod::Kmod),
     CheckKmod(check::CheckKmod),
     Rump(rump::Rump),
+    RumpTest(rump_test::RumpTest),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Verb::Kmod(kmod) => kmod.run(),
         Verb::CheckKmod(check) => check.run(),
         Verb::Rump(rump) => rump.run(),
+        Verb::RumpTest(test) => test.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -64,6 +64,17 @@ const OPTIONS: [&str; 6] = [
 const RUST_NAMES: [&str; 4] = ["_R*", "_ZN*", "rust_*", "__*"];
 
 impl Rump {
+    /// The drop-in for the rump kernel that is installed under `prefix`, to be
+    /// put into `out`.
+    pub fn of(prefix: &Path, headers: &Path, options: &[String], out: &Path) -> Self {
+        Self {
+            rump_prefix: prefix.to_owned(),
+            headers: headers.to_owned(),
+            options: options.to_vec(),
+            out: Some(out.to_owned()),
+        }
+    }
+
     /// Builds the libraries.
     pub fn run(&self) -> Result<()> {
         setup::c_tools()?;

@@ -169,7 +169,7 @@ fn run_all(tests: &[Test], environment: &[(&str, &Path)], limit: Duration) -> Re
         for (test, result) in results {
             match result? {
                 Ended::Well => println!("test {} ... ok", test.name),
-                Ended::Badly(output) => {
+                Ended::Badly(output) | Ended::Late(output) => {
                     println!("test {} ... FAILED", test.name);
                     println!("---- {} ----\n{output}", test.name);
                     failed.push(test.name.clone());
@@ -182,24 +182,34 @@ fn run_all(tests: &[Test], environment: &[(&str, &Path)], limit: Duration) -> Re
     Ok(failed)
 }
 
-/// How a test ended.
-enum Ended {
+/// How a program ended.
+pub enum Ended {
+    /// With success.
     Well,
     /// With what it had printed by then.
     Badly(String),
+    /// Not within the limit; with what it had printed by then.
+    Late(String),
 }
 
 fn run_one(test: &Test, environment: &[(&str, &Path)], limit: Duration) -> Result<Ended> {
-    let mut child = Command::new(&test.program)
+    let mut command = Command::new(&test.program);
+    command
         .current_dir(&test.dir)
         .envs(environment.iter().copied())
         .env("CARGO_MANIFEST_DIR", &test.dir)
-        .args(["--exact", &test.name, "--nocapture"])
+        .args(["--exact", &test.name, "--nocapture"]);
+    run_limited(&mut command, limit)
+}
+
+/// Runs a program, and kills it when the time is over.
+pub fn run_limited(command: &mut Command, limit: Duration) -> Result<Ended> {
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .with_context(|| format!("cannot run {}", test.program.display()))?;
+        .with_context(|| format!("cannot run {}", sh::show(command)))?;
     // Readers of their own, so that a full pipe does not stop the test.
     let drain = |pipe: Option<Box<dyn Read + Send>>| {
         thread::spawn(move || {
@@ -234,5 +244,9 @@ fn run_one(test: &Test, environment: &[(&str, &Path)], limit: Duration) -> Resul
     let output = [out, errors]
         .map(|reader| reader.join().unwrap_or_default())
         .concat();
-    Ok(Ended::Badly(format!("{output}({why})\n")))
+    let output = format!("{output}({why})\n");
+    Ok(match status {
+        Some(_) => Ended::Badly(output),
+        None => Ended::Late(output),
+    })
 }

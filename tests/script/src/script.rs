@@ -607,7 +607,7 @@ impl Script {
         if let Some(rule) = state.rules.iter_mut().find(|rule| rule.fits(frame)) {
             return Some(rule.apply(frame));
         }
-        routine(state, frame).map(Answer::Reply)
+        routine(state, frame)
     }
 
     fn log(&self, way: char, frame: &Frame) {
@@ -660,29 +660,34 @@ impl Script {
 
 /// What a server does that has the files of the script, is always there, and
 /// lets everybody do everything.
-fn routine(state: &State, frame: &Frame) -> Option<Frame> {
+fn routine(state: &State, frame: &Frame) -> Option<Answer> {
     let req = frame.req();
     let class = frame.class()?;
-    if class == OpClass::Vfs {
-        return match VfsOp::try_from(req.optype).ok()? {
-            VfsOp::Unmount | VfsOp::Sync => Some(frame.reply_header()),
-            _ => None,
-        };
-    }
-    match VnOp::try_from(req.optype).ok()? {
-        VnOp::Lookup => {
-            let name = name_of(frame);
-            Some(match state.files.get(&name) {
+    let reply = match class {
+        OpClass::Vfs => match VfsOp::try_from(req.optype).ok()? {
+            VfsOp::Unmount | VfsOp::Sync => frame.reply_header(),
+            _ => return None,
+        },
+        _ => match VnOp::try_from(req.optype).ok()? {
+            VnOp::Lookup => match state.files.get(&name_of(frame)) {
                 Some(file) => found(frame, file.cookie, file.vtype, file.size),
                 None => frame.reply_error(ENOENT),
-            })
-        }
-        VnOp::Getattr => {
-            let (vtype, size) = state.attributes.get(&req.cookie.0)?;
-            Some(attributes(frame, *vtype, *size))
-        }
-        _ => None,
-    }
+            },
+            VnOp::Getattr => {
+                let (vtype, size) = state.attributes.get(&req.cookie.0)?;
+                attributes(frame, *vtype, *size)
+            }
+            // Sooner or later a kernel tells the times of what was done, has
+            // what was written stored, and gives locks back.
+            VnOp::Setattr | VnOp::Fsync | VnOp::Advlock => frame.reply_header(),
+            _ => return None,
+        },
+    };
+    Some(if frame.is_faf() {
+        Answer::Nothing
+    } else {
+        Answer::Reply(reply)
+    })
 }
 
 fn notice_of(frame: &Frame) -> Option<Notice> {

@@ -29,7 +29,8 @@ pub(super) struct Kind {
     pub(super) name: &'static str,
     class: OpClass,
     op: u16,
-    /// What the server has to be asked to do, beside looking names up.
+    /// What the server has to be asked to do, beside looking names up: nothing
+    /// is open for writing where it does not write.
     ops: &'static [VnOp],
     args: fn(&mut KArgs),
     /// What is done before, with everything answered well.
@@ -146,6 +147,7 @@ pub(super) fn kinds() -> Vec<Kind> {
             },
             good: |request| request.reply_with::<vn::Create>(|reply| reply.newnode = NEW),
             reads_back: true,
+            ops: &[VnOp::Write],
             ..Kind::of::<vn::Create>("CREATE")
         },
         Kind {
@@ -218,6 +220,7 @@ pub(super) fn kinds() -> Vec<Kind> {
                 calls.close(file)?;
                 synced
             },
+            ops: &[VnOp::Write],
             ..Kind::of::<vn::Fsync>("FSYNC")
         },
         Kind {
@@ -287,6 +290,7 @@ pub(super) fn kinds() -> Vec<Kind> {
                 calls.close(file)?;
                 locked
             },
+            ops: &[VnOp::Write],
             ..Kind::of::<vn::Advlock>("ADVLOCK")
         },
         Kind {

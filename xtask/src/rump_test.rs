@@ -1,0 +1,373 @@
+//! `cargo xtask rump-test`: the scripted cases on rump kernels.
+//!
+//! The crate `puffs-rump` plays a case on a rump kernel in its own process;
+//! this has it play all of them, with the drop-in that [`crate::rump`] makes
+//! and, for comparison, with the stock library, and says which of the known
+//! defects of the C code each still shows.
+
+use crate::{paths, rump::Rump, runner, setup, sh, toolchain};
+use anyhow::{bail, ensure, Context, Result};
+use clap::Args;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ffi::{OsStr, OsString},
+    fmt::{self, Write as _},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{mpsc, Mutex},
+    thread,
+    time::Duration,
+};
+
+/// Plays the scripted cases on rump kernels
+#[derive(Args)]
+pub struct RumpTest {
+    /// Where the rump kernel is installed: its libraries are in lib under it
+    #[arg(long, value_name = "DIR")]
+    rump_prefix: PathBuf,
+    /// Where our librumpfs_syspuffs is [default: target/rump, made anew if --headers is given]
+    #[arg(long, value_name = "DIR", conflicts_with = "headers")]
+    ours: Option<PathBuf>,
+    /// The source tree of that rump kernel, for its headers: makes ours from it
+    #[arg(long, value_name = "DIR")]
+    headers: Option<PathBuf>,
+    /// A kernel option to compile the shim with, if it is made
+    #[arg(short = 'D', long = "option", value_name = "NAME[=VALUE]")]
+    options: Vec<String>,
+    /// Play them with the stock library too
+    #[arg(long)]
+    stock: bool,
+    /// How many at a time [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// How long one may take, in seconds
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    limit: u64,
+    /// Have so many servers die instead, while they are being called: one process has all of ours
+    /// die, and each of the stock library's has a process of its own
+    #[arg(long, value_name = "ROUNDS", conflicts_with_all = ["markdown", "filters"])]
+    death: Option<u64>,
+    /// How many threads call a server that dies
+    #[arg(long, default_value_t = 64, value_name = "N", requires = "death")]
+    callers: u64,
+    /// What chance begins with, for deaths
+    #[arg(long, default_value_t = 1, value_name = "NUMBER", requires = "death")]
+    seed: u64,
+    /// Write the summary, a row of the list of defects in each line, to this file
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Play only cases whose names contain one of these
+    #[arg(value_name = "FILTER")]
+    filters: Vec<String>,
+}
+
+/// A case, as the runner lists it.
+struct Case {
+    name: String,
+    rows: Vec<u8>,
+    played: bool,
+}
+
+/// How a case ended.
+enum Ended {
+    Well,
+    /// With an expectation that was not met.
+    Failed(String),
+    /// With a panic of the kernel.
+    Panicked(String),
+    /// Not within the limit.
+    Hung,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ended::Well => f.write_str("ok"),
+            Ended::Failed(why) => write!(f, "FAILED: {why}"),
+            Ended::Panicked(why) => write!(f, "panic: {why}"),
+            Ended::Hung => f.write_str("hang"),
+        }
+    }
+}
+
+impl Ended {
+    fn is_well(&self) -> bool {
+        matches!(self, Ended::Well)
+    }
+
+    /// Reads it off what the runner printed.
+    fn read(ended: &runner::Ended) -> Ended {
+        let (output, in_time) = match ended {
+            runner::Ended::Well => return Ended::Well,
+            runner::Ended::Badly(output) => (output, true),
+            runner::Ended::Late(output) => (output, false),
+        };
+        let after = |mark: &str| {
+            let at = output.find(mark)? + mark.len();
+            Some(output[at..].trim_start().lines().next()?.to_owned())
+        };
+        // The kernel's first: a test may fail because the kernel is dead.
+        if let Some(why) = after("panic: ") {
+            return Ended::Panicked(shorten(&why));
+        }
+        if !in_time || output.contains("hang: ") {
+            return Ended::Hung;
+        }
+        // Rust says where on a line, and what on the next.
+        let place = after("panicked at ");
+        match place.and_then(|place| after(&place)) {
+            Some(why) => Ended::Failed(why),
+            None => Ended::Failed(output.lines().next_back().unwrap_or_default().to_owned()),
+        }
+    }
+}
+
+/// Without the path of the source tree, which is long and somebody's own.
+fn shorten(panic: &str) -> String {
+    match (panic.find("file \""), panic.rfind("/sys/")) {
+        (Some(file), Some(sys)) if file < sys => {
+            format!("{}file \"{}", &panic[..file], &panic[sys + 1..])
+        }
+        _ => panic.to_owned(),
+    }
+}
+
+/// A library that is tried.
+struct Library {
+    name: &'static str,
+    /// Where the libraries are looked for.
+    path: OsString,
+}
+
+impl RumpTest {
+    /// Plays the cases.
+    pub fn run(&self) -> Result<()> {
+        setup::bindgen()?;
+        let libraries = self.libraries()?;
+        let program = build()?;
+        if let Some(rounds) = self.death {
+            return self.deaths(&program, &libraries, rounds);
+        }
+        let cases = list(&program, &self.filters)?;
+        let mut results = Vec::new();
+        for library in &libraries {
+            sh::say(format!("playing {} cases: {}", cases.len(), library.name));
+            results.push(self.play(&program, library, &cases)?);
+        }
+        print_table(&libraries, &cases, &results);
+        let summary = summary(&libraries, &cases, &results);
+        println!("\n{summary}");
+        if let Some(file) = &self.markdown {
+            sh::write(file, &summary)?;
+        }
+        let failed = results[0].iter().flatten().filter(|end| !end.is_well());
+        let failed = failed.count();
+        ensure!(failed == 0, "{failed} cases failed with ours");
+        Ok(())
+    }
+
+    /// Ours first.
+    fn libraries(&self) -> Result<Vec<Library>> {
+        let lib = self.rump_prefix.join("lib").canonicalize();
+        let lib = lib.with_context(|| format!("{} has no lib", self.rump_prefix.display()))?;
+        let ours = match (&self.ours, &self.headers) {
+            (Some(ours), _) => ours.clone(),
+            (None, Some(headers)) => {
+                let out = paths::target().join("rump");
+                Rump::of(&self.rump_prefix, headers, &self.options, &out).run()?;
+                out
+            }
+            (None, None) => paths::target().join("rump"),
+        };
+        let ours = ours.canonicalize().with_context(|| {
+            let ours = ours.display();
+            format!("{ours} is not there; give --headers to have it made")
+        })?;
+        let mut libraries = vec![Library {
+            name: "ours",
+            path: std::env::join_paths([&ours, &lib])?,
+        }];
+        if self.stock {
+            libraries.push(Library {
+                name: "stock",
+                path: lib.into(),
+            });
+        }
+        Ok(libraries)
+    }
+
+    /// Plays each case in a process of its own; `None` for those that are left
+    /// out.
+    fn play(
+        &self,
+        program: &Path,
+        library: &Library,
+        cases: &[Case],
+    ) -> Result<Vec<Option<Ended>>> {
+        let played = cases.iter().enumerate().filter(|(_, case)| case.played);
+        let queue = Mutex::new(played.collect::<VecDeque<_>>());
+        let processors = || thread::available_parallelism().map_or(2, usize::from);
+        let jobs = self.jobs.unwrap_or_else(processors);
+        let limit = Duration::from_secs(self.limit);
+        let (sender, results) = mpsc::channel();
+        let mut ends: Vec<_> = cases.iter().map(|_| None).collect();
+        thread::scope(|scope| {
+            for _ in 0..jobs {
+                let (queue, sender) = (&queue, sender.clone());
+                scope.spawn(move || loop {
+                    let next = queue.lock().expect("no worker panics with it").pop_front();
+                    let Some((number, case)) = next else { return };
+                    let mut command = Command::new(program);
+                    command.args(["play", &case.name]);
+                    command.env("LD_LIBRARY_PATH", &library.path);
+                    let _ = sender.send((number, runner::run_limited(&mut command, limit)));
+                });
+            }
+            drop(sender);
+            for (number, ended) in results {
+                let ended = ended?;
+                let end = Ended::read(&ended);
+                // What the stock library does wrong is known.
+                if let (runner::Ended::Badly(output) | runner::Ended::Late(output), "ours") =
+                    (&ended, library.name)
+                {
+                    println!("---- {} ----\n{output}", cases[number].name);
+                }
+                ends[number] = Some(end);
+            }
+            Ok::<_, anyhow::Error>(())
+        })?;
+        Ok(ends)
+    }
+}
+
+impl RumpTest {
+    /// Has servers die: ours in one process, each of the stock library's in one
+    /// of its own, as it takes the process with it.
+    fn deaths(&self, program: &Path, libraries: &[Library], rounds: u64) -> Result<()> {
+        sh::say(format!("having {rounds} servers die: ours"));
+        let ours = &libraries[0].path;
+        sh::run(&mut self.death_command(program, ours, rounds, self.seed))?;
+        let Some(stock) = libraries.get(1) else {
+            return Ok(());
+        };
+        sh::say(format!("having {rounds} servers die: stock"));
+        let mut ends = Vec::new();
+        for round in 0..rounds {
+            let mut command = self.death_command(program, &stock.path, 1, self.seed + round);
+            // The runner's own limit is for a round, and comes first.
+            let limit = Duration::from_secs(2 * self.limit);
+            ends.push(Ended::read(&runner::run_limited(&mut command, limit)?));
+        }
+        let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+        for end in &ends {
+            *reasons.entry(end.to_string()).or_default() += 1;
+        }
+        for (reason, times) in reasons {
+            println!("{times:5} {reason}");
+        }
+        println!("stock: {}", count(ends.iter()));
+        Ok(())
+    }
+
+    fn death_command(&self, program: &Path, path: &OsStr, rounds: u64, seed: u64) -> Command {
+        let mut command = Command::new(program);
+        let numbers = [rounds, self.callers, seed, self.limit];
+        command
+            .arg("death")
+            .args(numbers.map(|number| number.to_string()));
+        command.env("LD_LIBRARY_PATH", path);
+        command
+    }
+}
+
+/// Compiles the runner.
+fn build() -> Result<PathBuf> {
+    let mut cargo = toolchain::host_cargo();
+    cargo.current_dir(paths::root());
+    sh::run(cargo.args(["build", "--quiet", "--package", "puffs-rump"]))?;
+    Ok(paths::target().join("debug/puffs-rump"))
+}
+
+fn list(program: &Path, filters: &[String]) -> Result<Vec<Case>> {
+    let text = sh::output(sh::cmd(program).arg("list"))?;
+    let mut cases = Vec::new();
+    for line in text.lines() {
+        let fields: Vec<_> = line.split('\t').collect();
+        let [name, rows, played] = fields[..] else {
+            bail!("the runner lists {line:?}");
+        };
+        if !filters.is_empty() && !filters.iter().any(|filter| name.contains(filter)) {
+            continue;
+        }
+        let rows = rows.split(',').filter(|row| !row.is_empty());
+        cases.push(Case {
+            name: name.to_owned(),
+            rows: rows
+                .map(str::parse)
+                .collect::<Result<_, _>>()
+                .with_context(|| line.to_owned())?,
+            played: played == "played",
+        });
+    }
+    ensure!(!cases.is_empty(), "there is no such case");
+    Ok(cases)
+}
+
+fn print_table(libraries: &[Library], cases: &[Case], results: &[Vec<Option<Ended>>]) {
+    for (number, case) in cases.iter().enumerate() {
+        let ends = libraries.iter().zip(results).map(|(library, ends)| {
+            let name = library.name;
+            match &ends[number] {
+                Some(end) => format!("{name}: {end}"),
+                None => format!("{name}: left out, a rump kernel cannot do that"),
+            }
+        });
+        println!("{}; {}", case.name, ends.collect::<Vec<_>>().join("; "));
+    }
+}
+
+/// How many cases ended how, in words.
+fn count<'a>(ends: impl Iterator<Item = &'a Ended>) -> String {
+    let mut kinds: BTreeMap<(u8, &str), usize> = BTreeMap::new();
+    for end in ends {
+        let kind = match end {
+            Ended::Well => (0, "ok"),
+            Ended::Failed(_) => (1, "wrong"),
+            Ended::Panicked(_) => (2, "panic"),
+            Ended::Hung => (3, "hang"),
+        };
+        *kinds.entry(kind).or_default() += 1;
+    }
+    let kinds = kinds
+        .iter()
+        .map(|((_, kind), count)| format!("{count} {kind}"));
+    kinds.collect::<Vec<_>>().join(", ")
+}
+
+/// A line for each known defect, in Markdown.
+fn summary(libraries: &[Library], cases: &[Case], results: &[Vec<Option<Ended>>]) -> String {
+    let mut rows: BTreeMap<Option<u8>, Vec<usize>> = BTreeMap::new();
+    for (number, case) in cases.iter().enumerate().filter(|(_, case)| case.played) {
+        for &row in &case.rows {
+            rows.entry(Some(row)).or_default().push(number);
+        }
+        // `None`: all of them.
+        rows.entry(None).or_default().push(number);
+    }
+    let names: Vec<_> = libraries.iter().map(|library| library.name).collect();
+    let mut text = format!("| row | cases | {} |\n", names.join(" | "));
+    text += &format!("|---|---|{}\n", "---|".repeat(names.len()));
+    let numbered = rows.iter().filter(|(row, _)| row.is_some());
+    for (row, numbers) in numbered.chain(rows.iter().filter(|(row, _)| row.is_none())) {
+        let row = row.map_or_else(|| "all".to_owned(), |row| row.to_string());
+        // Writing to a `String` does not fail.
+        let _ = write!(text, "| {row} | {} |", numbers.len());
+        for ends in results {
+            let of_row = numbers.iter().filter_map(|&number| ends[number].as_ref());
+            let _ = write!(text, " {} |", count(of_row));
+        }
+        text.push('\n');
+    }
+    text
+}
