@@ -448,6 +448,22 @@ pub(crate) fn extattr_list(path: &str, room: usize) -> Result<Vec<u8>> {
     Ok(filled(names, len))
 }
 
+/// The size of the value.
+pub(crate) fn extattr_size(path: &str, name: &str) -> Result<usize> {
+    let space = Arg::Int(EXTATTR_NAMESPACE_USER);
+    let (nowhere, no_room) = (int(0), int(0));
+    let arguments = [Arg::Text(path), space, Arg::Text(name), nowhere, no_room];
+    call(EXTATTR_GET_FILE, arguments).map(|len| len as usize)
+}
+
+/// The size of the list.
+pub(crate) fn extattr_list_size(path: &str) -> Result<usize> {
+    let space = Arg::Int(EXTATTR_NAMESPACE_USER);
+    let (nowhere, no_room) = (int(0), int(0));
+    let arguments = [Arg::Text(path), space, nowhere, no_room];
+    call(EXTATTR_LIST_FILE, arguments).map(|len| len as usize)
+}
+
 pub(crate) fn extattr_set(path: &str, name: &str, value: &[u8]) -> Result<usize> {
     let space = Arg::Int(EXTATTR_NAMESPACE_USER);
     let arguments = [Arg::Text(path), space, Arg::Text(name), Arg::In(value)];

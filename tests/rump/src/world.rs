@@ -263,13 +263,7 @@ impl Drop for RumpDevice {
 
 impl Device for RumpDevice {
     fn mount(&self, path: &str, args: &KArgs) -> Result<()> {
-        self.call(|fd| {
-            match syscall::mkdir(path) {
-                Ok(()) | Err(Errno::EEXIST) => {}
-                Err(error) => return Err(error),
-            }
-            syscall::mount(path, args, fd)
-        })
+        self.call(|fd| mount(path, args, fd))
     }
 
     fn read(&self) -> Result<Frame> {
@@ -326,6 +320,14 @@ impl Device for RumpDevice {
         }
         let signals = Arc::new(Signals::default());
         let _ = self.process.run(&signals, || syscall::close(fd));
+    }
+}
+
+/// Mounts what is served by this descriptor of the calling process.
+fn mount(path: &str, args: &KArgs, fd: i32) -> Result<()> {
+    match syscall::mkdir(path) {
+        Ok(()) | Err(Errno::EEXIST) => syscall::mount(path, args, fd),
+        Err(error) => Err(error),
     }
 }
 
@@ -470,12 +472,24 @@ impl Calls for RumpCalls {
         self.call(|| syscall::extattr_list(path, room))
     }
 
+    fn extattr_size(&self, path: &str, name: &str) -> Result<usize> {
+        self.call(|| syscall::extattr_size(path, name))
+    }
+
+    fn extattr_list_size(&self, path: &str) -> Result<usize> {
+        self.call(|| syscall::extattr_list_size(path))
+    }
+
     fn extattr_set(&self, path: &str, name: &str, data: &[u8]) -> Result<usize> {
         self.call(|| syscall::extattr_set(path, name, data))
     }
 
     fn extattr_delete(&self, path: &str, name: &str) -> Result<()> {
         self.call(|| syscall::extattr_delete(path, name))
+    }
+
+    fn mount(&self, path: &str, args: &KArgs) -> Result<()> {
+        self.call(|| mount(path, args, args.fd))
     }
 
     fn unmount(&self, path: &str, force: bool) -> Result<()> {
