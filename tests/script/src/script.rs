@@ -478,14 +478,11 @@ impl Script {
         self.join(call)
     }
 
-    /// Is the file system mounted?
+    /// Is the file system mounted? Requests are served meanwhile: whoever looks
+    /// at a mount waits for an unmount that has begun, and that for the server.
     pub fn is_mounted(&self) -> bool {
-        let mut mounted = false;
-        self.user.enter(&mut |calls| {
-            let room = calls.statvfs_nowait(MNT);
-            mounted = room.is_ok_and(|room| room.blocks == BLOCKS);
-        });
-        mounted
+        let room = self.run(|calls| calls.statvfs_nowait(MNT));
+        room.is_ok_and(|room| room.blocks == BLOCKS)
     }
 
     /// The mount works: a request gets its answer.

@@ -8,7 +8,7 @@ use puffs_rs::kern::Errno;
 use std::fmt::Write as _;
 
 /// The errnos that cases end with, by name.
-const NAMES: [(i32, &str); 18] = [
+const NAMES: [(i32, &str); 19] = [
     (1, "EPERM"),
     (2, "ENOENT"),
     (4, "EINTR"),
@@ -24,6 +24,7 @@ const NAMES: [(i32, &str); 18] = [
     (28, "ENOSPC"),
     (35, "EAGAIN"),
     (45, "EOPNOTSUPP"),
+    (63, "ENAMETOOLONG"),
     (70, "ESTALE"),
     (78, "ENOSYS"),
     (96, "EPROTO"),

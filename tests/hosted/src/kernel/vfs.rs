@@ -636,6 +636,11 @@ pub(crate) unsafe extern "C" fn pk_mount_set_statvfs(
     let fstype = unsafe { CStr::from_ptr(fstype) };
     {
         let mut stat = lock(&mount.stat);
+        // copystr(9) stops a byte early here, and wants the NUL by then.
+        if from.count_bytes() + 1 >= stat.mntfromname.len() {
+            // ENAMETOOLONG
+            return 63;
+        }
         copy_name(&mut stat.mntonname, path.to_bytes());
         copy_name(&mut stat.mntfromname, from.to_bytes());
         copy_name(&mut stat.fstypename, fstype.to_bytes());
