@@ -191,6 +191,8 @@ fn models(options: &Test) -> Result<Count> {
         "models",
         "--test",
         "models",
+        "--test",
+        "schedules",
     ];
     // Who asks for more schedules gives them the time.
     let limit = Duration::from_secs(match std::env::var_os("PUFFS_MODEL_RUNS") {

@@ -10,7 +10,7 @@
 //! | [`vnops`] | the vnode operations | `puffs_vnops.c` |
 //! | [`user`] | processes that open, read and rename by path | system calls |
 //! | [`server`] | servers: a raw client of the device, and a file system in memory | libpuffs and a file server |
-//! | `model` | the same on many schedules, with the feature `shuttle` | |
+//! | `model`, `schedule` | the same on many schedules, with the feature `shuttle` | |
 //! | [`mod@bench`] | a kernel, a mount and a scripted server in one, for tests | |
 //! | [`world`] | the kernel as the scripted cases of `puffs-script` see it | |
 //!
@@ -22,6 +22,8 @@ pub mod kernel;
 #[cfg(feature = "shuttle")]
 pub mod model;
 mod rt;
+#[cfg(feature = "shuttle")]
+pub mod schedule;
 pub mod server;
 pub mod user;
 pub mod vnops;

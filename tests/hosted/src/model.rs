@@ -20,15 +20,14 @@
 mod bounded;
 
 use crate::{
-    rt::model::{active, interesting, Clocked},
+    rt::model::{active, config, interesting, Clocked, WHIM},
     user::User,
 };
 use bounded::Bounded;
 use shuttle::{
     scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler},
-    Config, MaxSteps, Runner,
+    Runner,
 };
-use std::sync::{Mutex, PoisonError};
 
 /// How the schedules of a model are searched.
 #[derive(Clone, Copy, Debug)]
@@ -60,21 +59,12 @@ pub enum Search {
     },
 }
 
-/// How many decisions an execution may take until it is said to be endless.
-const STEPS: usize = 200_000;
-
-/// In one of so many steps a random search may have the clock run ahead.
-const WHIM: u64 = 64;
-
 /// Runs `program` on many schedules, as a process of its own; returns how
 /// many it were. One search runs at a time.
 ///
 /// # Panics
 /// If an execution fails.
 pub fn search(search: Search, program: impl Fn() + Send + Sync + 'static) -> usize {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-
     let program = move || User::new("model").run(|_| program());
     if let Ok(schedule) = std::env::var("PUFFS_SCHEDULE") {
         let again = ReplayScheduler::new_from_encoded(&schedule);
@@ -96,16 +86,7 @@ pub fn search(search: Search, program: impl Fn() + Send + Sync + 'static) -> usi
 }
 
 fn run(scheduler: impl Scheduler + 'static, program: impl Fn() + Send + Sync + 'static) -> usize {
-    let mut config = Config::new();
-    // What an unoptimised build needs, with room.
-    config.stack_size = 1 << 19;
-    config.max_steps = MaxSteps::FailAfter(STEPS);
-    config.silence_warnings = true;
-    // Unwinding would have to cross frames of C.
-    config
-        .ungraceful_shutdown_config
-        .immediately_return_on_panic = true;
-    active(|| Runner::new(scheduler, config).run(program))
+    active(|| Runner::new(scheduler, config()).run(program))
 }
 
 /// Runs the part of a model that is of interest: before and after it nobody is

@@ -189,7 +189,7 @@ impl User {
 
     /// Runs `f` as a thread of this process.
     pub fn run<T>(&self, f: impl FnOnce(&User) -> T) -> T {
-        if lwp::current().pid() == self.pid() {
+        if lwp::is_of(self.pid()) {
             return f(self);
         }
         let _bound = Bound::new(Lwp::new(self.pid(), &self.name));

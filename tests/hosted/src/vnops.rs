@@ -365,7 +365,7 @@ fn send_reclaim(pmp: &Pmp, cookie: usize, nlookup: i32) {
 
 /// VOP_LOOKUP: `dir` is locked, the result is not.
 pub(crate) fn lookup(dir: &VnodeRef, name: &Name<'_>) -> Result<VnodeRef> {
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     let pmp = pmp_of(dir)?;
     let held = name.hold();
     if held.component() == b"." {
@@ -478,7 +478,7 @@ fn make<T: Message>(
     parts: impl Fn(&mut Msg<T>) -> (&mut abi::Kcn, &mut abi::Kcred, &mut Vattr),
     made: impl Fn(&mut Msg<T>) -> Cookie,
 ) -> Result<VnodeRef> {
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     let pmp = pmp_of(dir)?;
     let held = name.hold();
     let mut msg = Msg::<T>::new(0, dir.cookie());
@@ -522,7 +522,7 @@ pub(crate) fn symlink(
     va: &Vattr,
     target: &str,
 ) -> Result<VnodeRef> {
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     let pmp = pmp_of(dir)?;
     let held = name.hold();
     let mut msg = Msg::<vn::Symlink>::new(0, dir.cookie());
@@ -540,7 +540,7 @@ pub(crate) fn symlink(
 
 /// VOP_READLINK.
 pub(crate) fn readlink(vnode: &VnodeRef, cred: *mut kauth_cred) -> Result<Vec<u8>> {
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     let pmp = pmp_of(vnode)?;
     let mut msg = Msg::<vn::Readlink>::new(0, vnode.cookie());
     credcvt(&mut msg.body().cred, cred);
@@ -558,7 +558,7 @@ pub(crate) fn readlink(vnode: &VnodeRef, cred: *mut kauth_cred) -> Result<Vec<u8
 /// VOP_REMOVE and VOP_RMDIR: both locked; `vnode` comes back unlocked and
 /// released, `dir` locked.
 pub(crate) fn remove(dir: &VnodeRef, vnode: VnodeRef, name: &Name<'_>, op: VnOp) -> Result<()> {
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     let held = name.hold();
     let done = if op == VnOp::Rmdir {
         forget::<vn::Rmdir>(dir, &vnode, &held, |msg| {
@@ -613,7 +613,7 @@ fn forget<T: Message>(
 
 /// VOP_LINK: `dir` is locked.
 pub(crate) fn link(dir: &VnodeRef, vnode: &VnodeRef, name: &Name<'_>) -> Result<()> {
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     let pmp = pmp_of(dir)?;
     let held = name.hold();
     let mut msg = Msg::<vn::Link>::new(0, dir.cookie());
@@ -635,7 +635,7 @@ pub(crate) fn rename(
     over: Option<&VnodeRef>,
     to: &Name<'_>,
 ) -> Result<()> {
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     let pmp = pmp_of(from_dir)?;
     let (held_from, held_to) = (from.hold(), to.hold());
     let mut msg = Msg::<vn::Rename>::new(0, from_dir.cookie());
@@ -655,7 +655,7 @@ pub(crate) fn rename(
 
 /// VOP_OPEN.
 pub(crate) fn open(vnode: &VnodeRef, mode: i32, cred: *mut kauth_cred) -> Result<()> {
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     let pmp = pmp_of(vnode)?;
     if !exists(&pmp, VnOp::Open) {
         return Ok(());
@@ -668,7 +668,7 @@ pub(crate) fn open(vnode: &VnodeRef, mode: i32, cred: *mut kauth_cred) -> Result
 
 /// VOP_CLOSE: nobody waits.
 pub(crate) fn close(vnode: &VnodeRef, mode: i32, cred: *mut kauth_cred) -> Result<()> {
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     let pmp = pmp_of(vnode)?;
     if !exists(&pmp, VnOp::Close) {
         return Ok(());
@@ -683,7 +683,7 @@ pub(crate) fn close(vnode: &VnodeRef, mode: i32, cred: *mut kauth_cred) -> Resul
 
 /// VOP_ACCESS.
 pub(crate) fn access(vnode: &VnodeRef, mode: i32, cred: *mut kauth_cred) -> Result<()> {
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     let pmp = pmp_of(vnode)?;
     let mut msg = Msg::<vn::Access>::new(0, vnode.cookie());
     msg.body().mode = mode;
@@ -721,7 +721,7 @@ pub fn vattr_null() -> Vattr {
 
 /// VOP_GETATTR.
 pub(crate) fn getattr(vnode: &VnodeRef, cred: *mut kauth_cred) -> Result<Vattr> {
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     let pmp = pmp_of(vnode)?;
     let node = node_of(vnode)?;
     let mut msg = Msg::<vn::Getattr>::new(0, vnode.cookie());
@@ -758,7 +758,7 @@ pub(crate) fn getattr(vnode: &VnodeRef, cred: *mut kauth_cred) -> Result<Vattr> 
 
 /// VOP_SETATTR.
 pub(crate) fn setattr(vnode: &VnodeRef, va: &Vattr, cred: *mut kauth_cred) -> Result<()> {
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     dosetattr(vnode, va, cred, false)?;
     if va.size != VNOVAL as u64 {
         vnode.set_size(va.size as i64);
@@ -831,7 +831,7 @@ pub(crate) fn readdir(
 ) -> Result<Listing> {
     const DIRENT_MIN: usize = 16;
 
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     let pmp = pmp_of(vnode)?;
     let mut resid = room.min(move_max(&pmp));
     let mut cookies_max = 0;
@@ -905,7 +905,7 @@ pub(crate) fn read(
     len: usize,
     cred: *mut kauth_cred,
 ) -> Result<Vec<u8>> {
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     let pmp = pmp_of(vnode)?;
     if !uses_pagecache(&pmp) || vnode.vtype() != Vtype::Reg as u32 {
         return read_direct(vnode, offset, len, cred);
@@ -967,7 +967,7 @@ pub(crate) fn write(
     data: &[u8],
     cred: *mut kauth_cred,
 ) -> Result<usize> {
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     let pmp = pmp_of(vnode)?;
     if !uses_pagecache(&pmp) || vnode.vtype() != Vtype::Reg as u32 {
         return write_direct(vnode, offset, data, cred);
@@ -1146,7 +1146,7 @@ pub(crate) fn strategy(
     offset: i64,
     background: bool,
 ) {
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     let (pmp, node) = match (pmp_of(vnode), node_of(vnode)) {
         (Ok(pmp), Ok(node)) => (pmp, node),
         _ => return buf.fail(Errno::ENXIO.get()),
@@ -1221,7 +1221,7 @@ fn flush(vnode: &Arc<Vnode>, wait: bool) -> Result<()> {
 
 /// VOP_FSYNC: the vnode is locked.
 pub(crate) fn fsync(vnode: &Arc<Vnode>, cred: *mut kauth_cred, wait: bool) -> Result<()> {
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     let pmp = pmp_of(vnode)?;
     let node = node_of(vnode)?;
     if wait {
@@ -1411,14 +1411,16 @@ pub fn request<T: Message, R>(
     fill: impl FnOnce(&mut T, &mut [u8]),
     read: impl FnOnce(&T, &[u8]) -> R,
 ) -> Result<R> {
-    let _kernel = KernelLock::enter();
-    let pmp = pmp_of(vnode)?;
-    // The vnode is not locked: it may be reclaimed meanwhile.
-    let node = NodeHold::new(vnode)?;
-    let mut msg = message(vnode, more, delta, fill);
-    msg.ask(&pmp, [node.0, NONE])?;
-    let bytes = msg.bytes().to_vec();
-    Ok(read(msg.body(), &bytes))
+    vnode.mount().with_trans_for_fs(|| {
+        let _kernel = KernelLock::enter_for_fs();
+        let pmp = pmp_of(vnode)?;
+        // The vnode is not locked: it may be reclaimed meanwhile.
+        let node = NodeHold::new(vnode)?;
+        let mut msg = message(vnode, more, delta, fill);
+        msg.ask(&pmp, [node.0, NONE])?;
+        let bytes = msg.bytes().to_vec();
+        Ok(read(msg.body(), &bytes))
+    })
 }
 
 /// The same, fire and forget.
@@ -1459,8 +1461,10 @@ fn message<T: Message>(
 /// the memory.
 pub fn read_buffer(vnode: &VnodeRef, offset: i64, len: usize) -> (i32, usize, Vec<u8>) {
     let buf = BufHold::new(vec![STALE; len]);
-    strategy(vnode, &buf, Transfer::Read, offset, true);
-    let (error, resid) = buf.wait();
+    let (error, resid) = vnode.mount().with_trans_for_fs(|| {
+        strategy(vnode, &buf, Transfer::Read, offset, true);
+        buf.wait()
+    });
     (error, resid, buf.bytes().to_vec())
 }
 
@@ -1468,8 +1472,10 @@ pub fn read_buffer(vnode: &VnodeRef, offset: i64, len: usize) -> (i32, usize, Ve
 /// moved.
 pub fn write_buffer(vnode: &VnodeRef, offset: i64, data: &[u8]) -> (i32, usize) {
     let buf = BufHold::new(data.to_vec());
-    strategy(vnode, &buf, Transfer::Write, offset, true);
-    buf.wait()
+    vnode.mount().with_trans_for_fs(|| {
+        strategy(vnode, &buf, Transfer::Write, offset, true);
+        buf.wait()
+    })
 }
 
 /// VFS_VPTOFH with so much room: the handle, or the errno and the room that it

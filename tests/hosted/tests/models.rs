@@ -1,22 +1,28 @@
 //! What holds on every schedule, as far as a search gets; see docs/TESTING.md.
 
 use puffs_hosted::{
-    bench::{attributes, Bench},
-    kernel::VnodeRef,
+    bench::{attributes, errno, flush_frame, header_frame, quiet_args, until, Bench, MNT, WAITS},
+    kernel::{self, pause_until, Kernel, VnodeRef, MNT_FORCE, SIGINT},
     model::{explore, search, Search},
-    server::{Client, Frame},
-    user::Task,
-    vnops,
+    server::{self, Client, Frame},
+    user::{Task, User},
+    vnops::{self, read_buffer, write_buffer},
 };
 use puffs_rs::{
-    abi::{vn, Vtype},
+    abi::{notify::FlushOp, vfs, vn, Cookie, OpClass, Vtype},
     kern::{Errno, Result},
 };
-use std::time::Instant;
+use std::{
+    sync::{
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc,
+    },
+    time::Instant,
+};
 
 /// How many schedules each search of a model takes; `PUFFS_MODEL_RUNS` is
 /// another number.
-const RUNS: usize = 20_000;
+const RUNS: usize = 10_000;
 
 /// Searches in each way that there is, and says how far that was.
 fn model(program: fn()) {
@@ -40,6 +46,20 @@ fn model(program: fn()) {
         let each = begun.elapsed() / ran.max(1) as u32;
         println!("{how:?}: {ran} schedules, {each:?} each");
     }
+}
+
+/// A file of the server's.
+const FILE: Cookie = Cookie(0x5000);
+
+const ENXIO: i32 = Errno::ENXIO.get();
+const EINTR: i32 = Errno::EINTR.get();
+
+/// A mount whose callers do without the kernel lock: with it, one would never
+/// come between another's enqueue and wait.
+fn safe() -> Bench {
+    let bench = Bench::new();
+    bench.kernel.set_mpsafe(true);
+    bench
 }
 
 /// A request that waits for the server and locks nothing.
@@ -88,25 +108,317 @@ fn server<T: Send + 'static>(
     bench.server.spawn("thread", move |_| work(client))
 }
 
-/// A server that answers one request and exits, with two callers: each has its
-/// answer or ENXIO.
+/// Two callers and a server that answers one of them and exits.
 #[test]
 fn a_caller_has_its_reply_or_the_servers_death() {
     model(|| {
-        let bench = Bench::new();
+        let bench = safe();
         let root = bench.root();
         explore(|| {
             let thread = server(&bench, |client| serve(&client, 1));
             bench.die();
             let calls = [seek(&bench, &root), seek(&bench, &root)];
             thread.join();
-            let ends = calls.map(Task::join);
-            let known = |end: &Result<()>| matches!(end, Ok(()) | Err(Errno::ENXIO));
-            assert!(ends.iter().all(known), "{ends:?}");
-            let answered = ends.iter().filter(|end| end.is_ok()).count();
-            assert!(answered <= 1, "{ends:?}");
+            let ends = calls.map(|call| errno(&call.join()));
+            let answered = ends.iter().filter(|&&end| end == 0).count();
+            let sent_off = ends.iter().filter(|&&end| end == ENXIO).count();
+            assert!(answered <= 1 && answered + sent_off == 2, "{ends:?}");
         });
         drop(root);
         bench.finish();
+    });
+}
+
+/// A caller and a server that goes on, on a mount that is taken away.
+#[test]
+fn a_caller_has_its_reply_or_the_mounts_end() {
+    model(|| {
+        let bench = safe();
+        let root = bench.root();
+        explore(|| {
+            let thread = server(&bench, |client| serve(&client, usize::MAX));
+            let call = seek(&bench, &root);
+            assert_eq!(bench.unmount_by_force(), Ok(()));
+            let end = errno(&call.join());
+            assert!(end == 0 || end == ENXIO, "{end}");
+            thread.join();
+        });
+        drop(root);
+        bench.finish();
+    });
+}
+
+/// A caller who gets a signal, and a server that answers whoever asks. What
+/// was taken back before the server wanted to read is not sent, a late reply
+/// is nobody's, and the next caller is served.
+#[test]
+fn a_caller_who_leaves_hinders_nobody() {
+    model(|| {
+        let bench = safe();
+        let root = bench.root();
+        explore(|| {
+            let left = Arc::new(AtomicBool::new(false));
+            let gone = left.clone();
+            let thread = server(&bench, move |client| loop {
+                let gone = gone.load(Ordering::SeqCst);
+                let Ok(request) = client.read() else { return };
+                assert!(!gone || !request.is::<vn::Seek>(), "sent for nobody");
+                assert_eq!(client.write(&good(&request)), Ok(()));
+            });
+            let call = seek(&bench, &root);
+            call.signal(SIGINT);
+            let end = errno(&call.join());
+            assert!(end == 0 || end == EINTR, "{end}");
+            left.store(true, Ordering::SeqCst);
+            let next = bench.call(|user| user.stat(MNT).map(|va| va.size));
+            assert_eq!(next.join(), Ok(77));
+            thread.terminate();
+            bench.assert_quiet();
+        });
+        drop(root);
+        bench.finish();
+    });
+}
+
+/// A caller who gets a signal while its request is queued, and a server that
+/// starts to read: what was taken back before that is not sent.
+#[test]
+fn a_request_that_was_taken_back_is_not_sent() {
+    model(|| {
+        let bench = safe();
+        let root = bench.root();
+        let call = seek(&bench, &root).until_asleep(WAITS);
+        explore(|| {
+            let left = Arc::new(AtomicBool::new(false));
+            let gone = left.clone();
+            let thread = server(&bench, move |client| {
+                let gone = gone.load(Ordering::SeqCst);
+                let read = client.read();
+                assert!(!gone || read.is_err(), "sent for nobody");
+                read.map(|request| client.write(&good(&request)))
+            });
+            call.signal(SIGINT);
+            let end = errno(&call.join());
+            assert!(end == 0 || end == EINTR, "{end}");
+            left.store(true, Ordering::SeqCst);
+            let sent = thread.terminate().is_ok();
+            assert!(sent || end == EINTR);
+        });
+        drop(root);
+        bench.finish();
+    });
+}
+
+/// Two callers, and two threads of the server of which one gets a signal: the
+/// other serves both.
+#[test]
+fn a_reader_who_leaves_takes_no_wakeup_along() {
+    model(|| {
+        let bench = safe();
+        let root = bench.root();
+        explore(|| {
+            let leaves = server(&bench, |client| serve(&client, usize::MAX));
+            let stays = server(&bench, |client| serve(&client, usize::MAX));
+            let calls = [seek(&bench, &root), seek(&bench, &root)];
+            leaves.terminate();
+            assert_eq!(calls.map(Task::join), [Ok(()), Ok(())]);
+            stays.terminate();
+        });
+        drop(root);
+        bench.finish();
+    });
+}
+
+/// A read and a write in the background, and a server that answers one of them
+/// and exits. A buffer that is completed twice breaks a rule of the kernel.
+#[test]
+fn a_completion_runs_once() {
+    model(|| {
+        let bench = safe();
+        let file = bench.file("f", FILE, Vtype::Reg, 8192);
+        explore(|| {
+            let thread = server(&bench, |client| serve(&client, 1));
+            bench.die();
+            let read = file.again();
+            let read = bench.call(move |_| read_buffer(&read, 0, 4096).0);
+            let write = file.again();
+            let write = bench.call(move |_| write_buffer(&write, 4096, &[1; 4096]).0);
+            thread.join();
+            let ends = [read.join(), write.join()];
+            assert!(matches!(ends, [0 | ENXIO, 0 | ENXIO]), "{ends:?}");
+            assert_ne!(ends, [0, 0]);
+        });
+        drop(file);
+        bench.finish();
+    });
+}
+
+/// A read in the background whose request the server gets at the second
+/// attempt, and gives the kernel lock up at both, on a mount that is taken away
+/// meanwhile.
+#[test]
+fn a_completion_runs_once_when_a_copy_fails() {
+    const EFAULT: i32 = 14;
+    model(|| {
+        let bench = safe();
+        let file = bench.file("f", FILE, Vtype::Reg, 8192);
+        explore(|| {
+            let first = AtomicBool::new(true);
+            bench.client().set_copyout(Some(Arc::new(move |_: &[u8]| {
+                // The copy gives the kernel lock up.
+                pause_until(|| true);
+                if first.swap(false, Ordering::SeqCst) {
+                    EFAULT
+                } else {
+                    0
+                }
+            })));
+            let thread = server(&bench, |client| loop {
+                match client.read() {
+                    Ok(request) => drop(client.write(&good(&request))),
+                    Err(error) if error.get() == EFAULT => {}
+                    Err(_) => return,
+                }
+            });
+            let read = file.again();
+            let read = bench.call(move |_| read_buffer(&read, 0, 4096).0);
+            let call = bench.call({
+                let mount = bench.mount.clone();
+                move |_| kernel::unmount_mount(&mount, MNT_FORCE)
+            });
+            assert_eq!(call.join(), Ok(()));
+            let end = read.join();
+            assert!(matches!(end, 0 | ENXIO), "{end}");
+            thread.join();
+        });
+        drop(file);
+        bench.finish();
+    });
+}
+
+/// Two flushes and an unmount that the server asks for, while somebody
+/// unmounts as well: no request has two answers, and everything ends.
+#[test]
+fn the_service_thread_answers_once_and_ends() {
+    model(|| {
+        let bench = safe();
+        explore(|| {
+            let answers = Arc::new([const { AtomicUsize::new(0) }; 3]);
+            let counted = answers.clone();
+            let thread = server(&bench, move |client| {
+                while let Ok(frame) = client.read() {
+                    if frame.is_response() {
+                        let nth = frame.req().id as usize;
+                        counted[nth].fetch_add(1, Ordering::SeqCst);
+                    } else if !frame.is_faf() {
+                        // The mount may go away meanwhile.
+                        let _ = client.write(&good(&frame));
+                    }
+                }
+            });
+            let asks = server(&bench, |client| {
+                for id in 0..2 {
+                    let op = FlushOp::InvalNamecacheAll.into();
+                    let mut flush = flush_frame(op, Cookie::NULL, 0, 0);
+                    flush.req_mut().id = id;
+                    let _ = client.write(&flush);
+                }
+                let _ = client.write(&header_frame(OpClass::Unmount.into(), 0, 2));
+            });
+            let end = errno(&kernel::unmount_mount(&bench.mount, 0));
+            assert!(end == 0 || end == Errno::ENOENT.get(), "{end}");
+            asks.join();
+            thread.join();
+            let answers = answers.each_ref().map(|count| count.load(Ordering::SeqCst));
+            assert!(answers.iter().all(|&count| count <= 1), "{answers:?}");
+        });
+        bench.finish();
+    });
+}
+
+/// The server asks for a flush and exits.
+#[test]
+fn the_service_thread_outlives_no_server() {
+    model(|| {
+        let bench = safe();
+        explore(|| {
+            let asks = server(&bench, |client| {
+                let op = FlushOp::InvalNamecacheAll.into();
+                let _ = client.write(&flush_frame(op, Cookie::NULL, 0, 0));
+                let _ = client.write(&header_frame(OpClass::Unmount.into(), 0, 2));
+            });
+            bench.die();
+            asks.join();
+            until("the mount to go", || bench.mount.is_gone());
+        });
+        bench.finish();
+    });
+}
+
+/// The server exits while two unmount, one by force.
+#[test]
+fn close_and_unmounts_all_end() {
+    model(|| {
+        let bench = safe();
+        explore(|| {
+            let unmount = |flags| {
+                let mount = bench.mount.clone();
+                bench.call(move |_| errno(&kernel::unmount_mount(&mount, flags)))
+            };
+            let thread = server(&bench, |client| serve(&client, 1));
+            let ends = [unmount(0), unmount(MNT_FORCE)];
+            bench.die();
+            thread.join();
+            let ends = ends.map(Task::join);
+            let known = |&end: &i32| matches!(end, 0 | ENXIO) || end == Errno::ENOENT.get();
+            assert!(ends.iter().all(known), "{ends:?}");
+            assert!(bench.mount.is_gone());
+        });
+        bench.finish();
+    });
+}
+
+/// The server exits on the request to unmount.
+#[test]
+fn an_unmount_ends_that_the_server_exits_on() {
+    model(|| {
+        let bench = safe();
+        explore(|| {
+            let thread = server(&bench, |client| loop {
+                let Ok(request) = client.read() else { return };
+                if request.is::<vfs::Unmount>() {
+                    return;
+                }
+                let _ = client.write(&good(&request));
+            });
+            bench.die();
+            let mount = bench.mount.clone();
+            let unmount = bench.call(move |_| errno(&kernel::unmount_mount(&mount, 0)));
+            assert_eq!(unmount.join(), 0);
+            thread.join();
+        });
+        bench.finish();
+    });
+}
+
+/// A thread of the server closes the descriptor while another is in mount(2).
+#[test]
+fn a_mount_whose_device_is_closed_goes() {
+    model(|| {
+        let kernel = Kernel::boot();
+        let server = User::new("server");
+        let client = server.run(|_| Client::open());
+        explore(|| {
+            let mounts = server.spawn("mount", |_| server::mount(Some(MNT), &quiet_args()));
+            let closes = server.spawn("close", |_| drop(client));
+            let mounted = mounts.join();
+            closes.join();
+            match mounted {
+                Ok(mount) => until("the mount to go", || mount.is_gone()),
+                Err(error) => assert_eq!(error, Errno::ENOENT),
+            }
+        });
+        drop(server);
+        kernel.shutdown();
     });
 }

@@ -6,7 +6,13 @@ use super::{
     registry::lock,
 };
 use crate::rt::{self, wait_for, Waiters};
-use std::{cell::Cell, sync::Mutex};
+use std::{
+    cell::Cell,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        Mutex,
+    },
+};
 
 struct State {
     held: bool,
@@ -17,6 +23,18 @@ static STATE: Mutex<State> = Mutex::new(State {
     held: false,
     waiters: Waiters::new(),
 });
+
+/// File systems do without the kernel lock (`MNT_MPSAFE`, for all).
+static MPSAFE: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn set_mpsafe(mpsafe: bool) {
+    MPSAFE.store(mpsafe, Ordering::Relaxed);
+}
+
+/// Do they?
+pub(crate) fn is_mpsafe() -> bool {
+    MPSAFE.load(Ordering::Relaxed)
+}
 
 rt::thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
@@ -32,6 +50,12 @@ impl KernelLock {
         }
         DEPTH.set(DEPTH.get() + 1);
         KernelLock
+    }
+
+    /// Enters it for an operation on a file or on a mounted file system,
+    /// unless those do without.
+    pub(crate) fn enter_for_fs() -> Option<KernelLock> {
+        (!is_mpsafe()).then(KernelLock::enter)
     }
 }
 

@@ -246,6 +246,11 @@ pub(crate) fn find(lid: i32) -> Option<Arc<Lwp>> {
     with(|sched| sched.lwps.get(&lid).map(|state| state.lwp.clone()))
 }
 
+/// Is the calling thread an lwp of this process?
+pub(crate) fn is_of(pid: i32) -> bool {
+    CURRENT.with(|current| current.borrow().as_ref().is_some_and(|lwp| lwp.pid == pid))
+}
+
 /// The calling thread as an lwp, for as long as this exists.
 pub(crate) struct Bound {
     lwp: Arc<Lwp>,
@@ -469,7 +474,7 @@ pub(crate) fn table() -> String {
     let mut out = String::from("  pid   lid  name                 sleeps for\n");
     // A panic may come from inside the lock.
     let Ok(mut sched) = SCHED.try_lock() else {
-        return out + "  (locked)\n";
+        return out + "  (locked)\n" + &rt::describe();
     };
     for state in sched.get_or_insert_default().lwps.values() {
         let lwp = &state.lwp;
@@ -477,7 +482,7 @@ pub(crate) fn table() -> String {
         // Writing to a `String` does not fail.
         let _ = writeln!(out, "{:5} {:5}  {:20} {why}", lwp.pid, lwp.lid, lwp.name);
     }
-    out
+    out + &rt::describe()
 }
 
 #[no_mangle]

@@ -45,7 +45,6 @@ pub use vfs::{
 };
 pub use vnode::{Vnode, VnodeRef, PAGE};
 
-#[cfg(feature = "shuttle")]
 pub(crate) use lwp::table;
 pub(crate) use mem::Fenced;
 
@@ -107,6 +106,7 @@ impl Kernel {
         );
         let watchdog = Watchdog::new(limit);
         chaos::set(0);
+        big::set_mpsafe(false);
         console::set_debug(0);
         faults::set(None);
         clock::reset();
@@ -130,6 +130,14 @@ impl Kernel {
     /// Has threads give way at random, and sleeps end for no reason.
     pub fn set_chaos(&self, seed: u64) {
         chaos::set(seed);
+    }
+
+    /// Has operations on files run without the kernel lock, as they would on a
+    /// file system that says it is safe (`MNT_MPSAFE`); mount(2), unmount(2)
+    /// and the device keep it. The core must not rely on the lock there, and
+    /// with it most that could happen at once does not.
+    pub fn set_mpsafe(&self, mpsafe: bool) {
+        big::set_mpsafe(mpsafe);
     }
 
     /// Moves the clock on.

@@ -2,7 +2,7 @@
 //! transactions (`fstrans(9)`) by which an unmount keeps everybody else out.
 
 use super::{
-    big::KernelLock,
+    big::{self, KernelLock},
     cache,
     fatal::{fatal, kassert},
     faults::{self, Kind},
@@ -276,6 +276,16 @@ impl Mount {
         }
         drop(trans);
         lwp::wakeup_all(self.channel());
+    }
+
+    /// Runs `f` inside the file system if file systems do without the kernel
+    /// lock; else that keeps an unmount away.
+    pub(crate) fn with_trans_for_fs<R>(&self, f: impl FnOnce() -> R) -> R {
+        if big::is_mpsafe() {
+            self.with_trans(f)
+        } else {
+            f()
+        }
     }
 
     /// Runs `f` inside the file system.

@@ -425,7 +425,7 @@ impl Vnode {
             self.change(Life::Loaded, Life::Blocked);
             self.interlock.exit();
             let recycle = {
-                let _kernel = KernelLock::enter();
+                let _kernel = KernelLock::enter_for_fs();
                 vnops::inactive(&self)
             };
             if !recycle {
@@ -458,7 +458,7 @@ impl Vnode {
         self.interlock.exit();
         let mount = self.mount();
         mount.with_trans(|| {
-            let _kernel = KernelLock::enter();
+            let _kernel = KernelLock::enter_for_fs();
             vnops::flush_for_reclaim(self);
             vnops::inactive(self);
             // Unlocks it.
@@ -614,7 +614,7 @@ fn get(mount: &Arc<Mount>, cookie: usize) -> Result<VnodeRef> {
 }
 
 fn load(mount: &Mount, vnode: &Vnode, cookie: usize) {
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     let key = cookie.to_ne_bytes();
     let mut kept = ptr::null();
     // SAFETY: a live mount, a new vnode, a key, and a place for the new one.
@@ -936,7 +936,7 @@ pub(crate) unsafe extern "C" fn pk_vnode_putpages(
         return error.get();
     }
     let last = if end == 0 { u64::MAX } else { last as u64 };
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     let how = if drop {
         vnops::Put::Free
     } else {
@@ -955,7 +955,7 @@ pub(crate) unsafe extern "C" fn pk_vnode_fsync(
     if let Err(error) = faults::check(Kind::Fsync) {
         return error.get();
     }
-    let _kernel = KernelLock::enter();
+    let _kernel = KernelLock::enter_for_fs();
     Errno::code(vnops::fsync(&of(vp), cred, wait))
 }
 

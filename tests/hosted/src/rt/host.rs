@@ -54,6 +54,11 @@ pub(crate) fn point() {}
 /// Nothing more is known of how it came to the end that `text` tells.
 pub(crate) fn testify(_text: &str) {}
 
+/// Who can run: the host knows.
+pub(crate) fn describe() -> String {
+    String::new()
+}
+
 /// Lets others go on.
 pub(crate) fn yield_now() {
     thread::yield_now();

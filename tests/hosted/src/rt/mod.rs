@@ -38,8 +38,8 @@ use host as backend;
 use model as backend;
 
 pub(crate) use backend::{
-    current, host_lock, name, park, pause, point, spawn, testify, thread_local, uptime, wall_clock,
-    yield_now, Handle, Thread, MODEL,
+    current, describe, host_lock, name, park, pause, point, spawn, testify, thread_local, uptime,
+    wall_clock, yield_now, Handle, Thread, MODEL,
 };
 
 use std::{collections::VecDeque, sync::Mutex};

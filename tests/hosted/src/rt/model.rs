@@ -18,15 +18,22 @@ use crate::kernel::table;
 use shuttle::{
     scheduler::{Schedule, Scheduler, Task, TaskId},
     thread::JoinHandle,
+    Config, MaxSteps,
+};
+use shuttle_engine::runtime::{
+    execution::Execution,
+    thread::continuation::{ContinuationPool, CONTINUATION_POOL},
 };
 use std::{
     any::Any,
     cell::{Cell, RefCell},
+    fmt::Write as _,
     io,
+    panic::Location,
     rc::Rc,
     sync::{
         atomic::{AtomicBool, Ordering},
-        Arc, Mutex, MutexGuard, TryLockError,
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
     },
     thread,
     time::Duration,
@@ -62,6 +69,9 @@ struct Run {
     now: Duration,
     slots: Vec<Slot>,
     interesting: bool,
+    steps: usize,
+    decisions: usize,
+    hash: u64,
 }
 
 std::thread_local! {
@@ -139,11 +149,86 @@ pub(crate) fn interesting(so: bool) {
 }
 
 /// Runs `f`, which runs executions.
+///
+/// There is one kernel in the process, so one thread of the host does that at a
+/// time.
 pub(crate) fn active<R>(f: impl FnOnce() -> R) -> R {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     ACTIVE.set(true);
     let result = f();
     ACTIVE.set(false);
     result
+}
+
+/// Who can run, and who is parked.
+pub(crate) fn describe() -> String {
+    let mut out = String::new();
+    // A panic may come from inside.
+    RUN.with(|run| {
+        let Ok(run) = run.try_borrow() else { return };
+        for (at, slot) in run.slots.iter().enumerate() {
+            let state = match slot.parked {
+                _ if at == run.current => "runs".to_owned(),
+                _ if slot.can_run() => "can run".to_owned(),
+                Some(Some(until)) => format!("parked until {until:?}"),
+                _ => "parked".to_owned(),
+            };
+            // Writing to a `String` does not fail.
+            let _ = writeln!(out, "thread {at} {}: {state}", slot.name);
+        }
+        let _ = writeln!(out, "{} steps, up for {:?}", run.steps, run.now);
+    });
+    out
+}
+
+/// How many decisions the last execution took, and a hash of them.
+pub(crate) fn seen() -> (usize, u64) {
+    with(|run| (run.decisions, run.hash))
+}
+
+/// How many steps an execution may take until it is said to be endless.
+pub(crate) const STEPS: usize = 200_000;
+
+/// In one of so many steps the clock may run ahead.
+pub(crate) const WHIM: u64 = 64;
+
+/// How shuttle runs what is here.
+pub(crate) fn config() -> Config {
+    let mut config = Config::new();
+    // What an unoptimised build needs, with room.
+    config.stack_size = 1 << 19;
+    // Seen to by the scheduler.
+    config.max_steps = MaxSteps::None;
+    config.silence_warnings = true;
+    // Unwinding would have to cross frames of C.
+    config
+        .ungraceful_shutdown_config
+        .immediately_return_on_panic = true;
+    config
+}
+
+/// Runs one execution.
+pub(crate) fn run_once(
+    scheduler: impl Scheduler + 'static,
+    program: impl FnOnce() + Send + 'static,
+) {
+    thread_local_pool(|| {
+        let mut scheduler = Clocked::new(scheduler, WHIM);
+        let schedule = scheduler.new_execution().unwrap_or_default();
+        let scheduler = Rc::new(RefCell::new(scheduler));
+        active(|| {
+            Execution::new(scheduler, schedule).run(&config(), program, Location::caller());
+        });
+    });
+}
+
+/// Runs `f` with the stacks of former executions.
+fn thread_local_pool(f: impl FnOnce()) {
+    std::thread_local! {
+        static POOL: ContinuationPool = ContinuationPool::new();
+    }
+    POOL.with(|pool| CONTINUATION_POOL.set(pool, f));
 }
 
 /// Has shuttle write down on stderr what the schedule was so far, before the
@@ -351,6 +436,9 @@ impl<S: Scheduler> Scheduler for Clocked<S> {
             run.now = Duration::ZERO;
             run.slots.clear();
             run.interesting = false;
+            run.steps = 0;
+            run.decisions = 0;
+            run.hash = 0;
         });
         Some(schedule)
     }
@@ -361,7 +449,13 @@ impl<S: Scheduler> Scheduler for Clocked<S> {
         current: Option<TaskId>,
         is_yielding: bool,
     ) -> Option<TaskId> {
-        let interesting = with(|run| run.interesting);
+        let (interesting, steps) = with(|run| {
+            run.steps += 1;
+            (run.interesting, run.steps)
+        });
+        if steps > STEPS {
+            panic!("no end, {} is running\n{}", name(), table());
+        }
         let whim = (interesting || self.replay) && self.roll();
         let mut offered: Vec<&Task> = Vec::with_capacity(tasks.len());
         with(|run| {
@@ -395,6 +489,11 @@ impl<S: Scheduler> Scheduler for Clocked<S> {
         let at = usize::from(chosen);
         with(|run| {
             run.current = at;
+            if offered.len() > 1 {
+                run.decisions += 1;
+                let known = run.hash ^ (at as u64) << 8 ^ offered.len() as u64;
+                run.hash = known.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
+            }
             let slot = run.slot(at);
             if let Some(until) = slot.parked.take() {
                 if !std::mem::take(&mut slot.token) {

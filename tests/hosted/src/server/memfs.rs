@@ -8,10 +8,7 @@ use puffs_rs::abi::{
     vfs, vn, Cookie, Kcn, OpClass, Timespec, Vattr, VfsOp, VnOp, Vtype, SETBACK_NOREF_N1,
     SETBACK_NOREF_N2,
 };
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::collections::{BTreeMap, HashMap};
 use zerocopy::FromZeros;
 
 const POLLERR: i32 = puffs_rs::kern::sys::PK_POLLERR as i32;
@@ -71,9 +68,7 @@ impl Default for MemFs {
 }
 
 fn now() -> Timespec {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = crate::rt::wall_clock();
     Timespec {
         sec: now.as_secs() as i64,
         nsec: now.subsec_nanos() as isize,
@@ -469,10 +464,16 @@ impl MemFs {
         };
         self.dir(dir)?.0.remove(name);
         if is_dir {
-            self.inode(dir)?.va.nlink -= 1;
+            // Two may remove at once what was found by both.
+            let inode = self.inode(dir)?;
+            inode.va.nlink = inode.va.nlink.saturating_sub(1);
         }
         let inode = self.inode(Cookie(target))?;
-        inode.va.nlink = if is_dir { 0 } else { inode.va.nlink - 1 };
+        inode.va.nlink = if is_dir {
+            0
+        } else {
+            inode.va.nlink.saturating_sub(1)
+        };
         let gone = inode.va.nlink == 0;
         if gone && inode.known == 0 {
             self.inodes.remove(&target);
