@@ -225,7 +225,7 @@ impl User {
     /// The vnode of a path, not locked.
     fn walk(&self, path: &str, follow: bool, depth: usize) -> Result<VnodeRef> {
         let (mount, rest) = vfs::find(path).ok_or(Errno::ENOENT)?;
-        let mut at = mount.vfs_root().map(VnodeRef::unlock)?;
+        let mut at = mount.walk_in().map(VnodeRef::unlock)?;
         drop(mount);
         let mut walked = path[..path.len() - rest.len()].to_owned();
         let mut rest = rest.trim_start_matches('/');
@@ -427,7 +427,9 @@ impl User {
             let name = self.last(&name, NameiOp::Delete);
             let done = vnops::lookup(&dir, &name).and_then(|vnode| {
                 vnode.lock(true, false)?;
-                vnops::remove(&dir, vnode, &name, op)
+                // It unlocks both while it waits, and stays inside.
+                dir.mount()
+                    .with_trans(|| vnops::remove(&dir, vnode, &name, op))
             });
             drop(dir.unlock());
             done
@@ -512,7 +514,10 @@ impl User {
     pub fn access(&self, path: &str, mode: i32) -> Result<()> {
         self.call(|| {
             let vnode = self.walk(path, true, 0)?;
-            vnops::access(&vnode, mode, self.cred())
+            vnode.lock(true, false)?;
+            let done = vnops::access(&vnode, mode, self.cred());
+            drop(vnode.unlock());
+            done
         })
     }
 
@@ -563,9 +568,14 @@ impl User {
     /// What the file system says.
     pub fn statvfs(&self, path: &str) -> Result<StatvfsBuf> {
         self.call(|| {
+            // The file keeps the mount busy meanwhile; a mount that is taken
+            // down by force does not care, and NetBSD may use it after that.
             let (mount, _) = vfs::find(path).ok_or(Errno::ENOENT)?;
+            let vnode = self.walk(path, true, 0)?;
             let mut stat = StatvfsBuf::new_zeroed();
-            mount.vfs_statvfs(&mut stat).map(|()| stat)
+            let done = mount.vfs_statvfs(&mut stat);
+            drop(vnode);
+            done.map(|()| stat)
         })
     }
 

@@ -1,7 +1,7 @@
 //! The hosted kernel as a world for scripted cases.
 
 use crate::{
-    kernel::{self, lwp, Kernel, Lwp, HZ, MNT_FORCE, MNT_NOWAIT, SIGKILL},
+    kernel::{self, lwp, Kernel, Lwp, VnodeRef, HZ, MNT_FORCE, MNT_NOWAIT, SIGKILL},
     rt,
     server::{self, Client},
     user::{self, Open, Task, User},
@@ -170,6 +170,15 @@ impl Device for HostedDevice {
         self.call(Client::read)
     }
 
+    fn read_part(&self, room: usize) -> Result<Vec<u8>> {
+        self.call(|client| {
+            let mut bytes = vec![0; room];
+            let len = client.file().read(&mut bytes)?;
+            bytes.truncate(len);
+            Ok(bytes)
+        })
+    }
+
     fn try_read(&self) -> Result<Option<Frame>> {
         self.call(Client::try_read)
     }
@@ -182,8 +191,8 @@ impl Device for HostedDevice {
         self.call(|client| client.file().poll(Some(ticks(limit))))
     }
 
-    fn kevent(&self, limit: Duration) -> Result<bool> {
-        self.poll(limit)
+    fn kevent(&self, limit: Duration) -> Result<usize> {
+        self.call(|client| client.file().kevent(ticks(limit)))
     }
 
     fn die(&self) {
@@ -323,8 +332,12 @@ impl Calls for HostedCalls<'_> {
 
     fn seek(&self, file: Fd, offset: i64) -> Result<()> {
         let file = self.file(file)?;
-        self.user
-            .ask::<vn::Seek, _>(file.vnode(), 0, |msg, _| msg.newoff = offset, |_, _| ())
+        self.user.ask::<vn::Seek, _>(
+            file.vnode().again(),
+            0,
+            |msg, _| msg.newoff = offset,
+            |_, _| (),
+        )
     }
 
     fn fsync(&self, file: Fd) -> Result<()> {
@@ -340,7 +353,11 @@ impl Calls for HostedCalls<'_> {
         let limit = if limit.is_zero() { 0 } else { ticks(limit) };
         let deadline = kernel::clock::now_ticks() + i64::from(limit);
         loop {
-            let ready = file.poll(events, false)?;
+            let ready = match file.poll(events, false) {
+                // The vnode may have died: deadfs says that all is there.
+                Err(_) if file.vnode().is_dead() => return Ok(events),
+                ready => ready?,
+            };
             if ready != 0 || kernel::clock::now_ticks() >= deadline {
                 return Ok(ready);
             }
@@ -351,13 +368,13 @@ impl Calls for HostedCalls<'_> {
     fn lock(&self, file: Fd) -> Result<()> {
         let file = self.file(file)?;
         self.user
-            .ask::<vn::Advlock, _>(file.vnode(), 0, |_, _| {}, |_, _| ())
+            .ask::<vn::Advlock, _>(file.vnode().again(), 0, |_, _| {}, |_, _| ())
     }
 
     fn pathconf(&self, path: &str, name: i32) -> Result<i64> {
         let vnode = self.user.vnode(path)?;
         self.user.ask::<vn::Pathconf, _>(
-            &vnode,
+            vnode,
             0,
             |msg, _| msg.name = name,
             |msg, _| msg.retval as i64,
@@ -373,7 +390,9 @@ impl Calls for HostedCalls<'_> {
     }
 
     fn sync(&self) -> Result<()> {
-        self.user.sync(puffs_script::MNT, MNT_NOWAIT)
+        // The outcome is nobody's business.
+        let _ = self.user.sync(puffs_script::MNT, MNT_NOWAIT);
+        Ok(())
     }
 
     fn getfh(&self, path: &str, room: usize) -> Result<Vec<u8>> {
@@ -388,7 +407,7 @@ impl Calls for HostedCalls<'_> {
     fn extattr_get(&self, path: &str, _name: &str, room: usize) -> Result<Vec<u8>> {
         let vnode = self.user.vnode(path)?;
         self.user.ask::<vn::Getextattr, _>(
-            &vnode,
+            vnode,
             room,
             |msg, _| msg.resid = room,
             |msg, bytes| data::<vn::Getextattr>(bytes, room - msg.resid),
@@ -398,7 +417,7 @@ impl Calls for HostedCalls<'_> {
     fn extattr_size(&self, path: &str, _name: &str) -> Result<usize> {
         let vnode = self.user.vnode(path)?;
         self.user.ask::<vn::Getextattr, _>(
-            &vnode,
+            vnode,
             0,
             |msg, _| msg.datasize = 1,
             |msg, _| msg.datasize,
@@ -408,7 +427,7 @@ impl Calls for HostedCalls<'_> {
     fn extattr_list(&self, path: &str, room: usize) -> Result<Vec<u8>> {
         let vnode = self.user.vnode(path)?;
         self.user.ask::<vn::Listextattr, _>(
-            &vnode,
+            vnode,
             room,
             |msg, _| msg.resid = room,
             |msg, bytes| data::<vn::Listextattr>(bytes, room - msg.resid),
@@ -418,7 +437,7 @@ impl Calls for HostedCalls<'_> {
     fn extattr_list_size(&self, path: &str) -> Result<usize> {
         let vnode = self.user.vnode(path)?;
         self.user.ask::<vn::Listextattr, _>(
-            &vnode,
+            vnode,
             0,
             |msg, _| msg.datasize = 1,
             |msg, _| msg.datasize,
@@ -428,7 +447,7 @@ impl Calls for HostedCalls<'_> {
     fn extattr_set(&self, path: &str, _name: &str, data: &[u8]) -> Result<usize> {
         let vnode = self.user.vnode(path)?;
         let left = self.user.ask::<vn::Setextattr, _>(
-            &vnode,
+            vnode,
             data.len(),
             |msg, payload| {
                 msg.resid = data.len();
@@ -446,7 +465,12 @@ impl Calls for HostedCalls<'_> {
     fn extattr_delete(&self, path: &str, _name: &str) -> Result<()> {
         let vnode = self.user.vnode(path)?;
         self.user
-            .ask::<vn::Deleteextattr, _>(&vnode, 0, |_, _| {}, |_, _| ())
+            .ask::<vn::Deleteextattr, _>(vnode, 0, |_, _| {}, |_, _| ())
+    }
+
+    fn block(&self, signal: i32) -> Result<()> {
+        lwp::current().block(signal);
+        Ok(())
     }
 
     fn mount(&self, path: &str, args: &KArgs) -> Result<()> {
@@ -469,16 +493,19 @@ impl Calls for HostedCalls<'_> {
 
 impl User {
     /// A system call that is one request of a kind that nothing else here
-    /// makes: `more` bytes behind the message.
+    /// makes: `more` bytes behind the message. The vnode goes before the return
+    /// to user mode.
     fn ask<T: puffs_rs::abi::Message, R>(
         &self,
-        vnode: &crate::kernel::VnodeRef,
+        vnode: VnodeRef,
         more: usize,
         fill: impl FnOnce(&mut T, &mut [u8]),
         read: impl FnOnce(&T, &[u8]) -> R,
     ) -> Result<R> {
         self.run(|_| {
-            let done = vnops::request(vnode, more, 0, fill, read);
+            let mount = vnode.mount();
+            let done = mount.with_trans(|| vnops::request(&vnode, more, 0, fill, read));
+            drop(vnode);
             lwp::user_return();
             done
         })

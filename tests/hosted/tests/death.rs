@@ -3,7 +3,7 @@
 //! is left.
 
 use puffs_hosted::{
-    bench::{attributes, quiet_args, until, Bench, MNT, WAITS},
+    bench::{quiet_args, until, Bench, MNT, WAITS},
     kernel::{self, Kernel, Kind, MNT_FORCE},
     server::{self, memfs::MemFs, mount_args, Answer, Client, Frame},
     user::{Open, Task, User},
@@ -27,74 +27,6 @@ const FILE: Cookie = Cookie(0x5000);
 fn seek(bench: &Bench) -> Task<Result<()>> {
     let root = bench.root();
     bench.call(move |_| vnops::request::<vn::Seek, _>(&root, 0, 0, |_, _| {}, |_, _| ()))
-}
-
-/// The server dies after it read `read` of `callers` requests.
-fn dies(callers: usize, read: usize) {
-    let bench = Bench::new();
-    let calls: Vec<_> = (0..callers)
-        .map(|_| seek(&bench).until_asleep(WAITS))
-        .collect();
-    for _ in 0..read {
-        bench.next::<vn::Seek>();
-    }
-    bench.die();
-    for call in calls {
-        assert_eq!(call.join(), Err(Errno::ENXIO));
-    }
-    assert!(bench.mount.is_gone());
-    bench.finish();
-}
-
-#[test]
-fn with_one_caller_whose_request_it_has_not_read() {
-    dies(1, 0);
-}
-
-#[test]
-fn with_one_caller_whose_request_it_has() {
-    dies(1, 1);
-}
-
-#[test]
-fn with_64_callers_whose_requests_it_has_not_read() {
-    dies(64, 0);
-}
-
-#[test]
-fn with_64_callers_whose_requests_it_has() {
-    dies(64, 64);
-}
-
-#[test]
-fn with_64_callers_half_of_whose_requests_it_has() {
-    dies(64, 32);
-}
-
-#[test]
-fn with_64_callers_after_some_answers() {
-    let bench = Bench::new();
-    let calls: Vec<_> = (0..64).map(|_| seek(&bench).until_asleep(WAITS)).collect();
-    for nth in 0..48 {
-        let request = bench.next::<vn::Seek>();
-        if nth % 3 == 0 {
-            bench.send(&request.reply_header());
-        }
-    }
-    bench.die();
-    let outcomes: Vec<_> = calls.into_iter().map(Task::join).collect();
-    assert_eq!(
-        outcomes.iter().filter(|outcome| outcome.is_ok()).count(),
-        16
-    );
-    assert_eq!(
-        outcomes
-            .iter()
-            .filter(|&&outcome| outcome == Err(Errno::ENXIO))
-            .count(),
-        48
-    );
-    bench.finish();
 }
 
 #[test]
@@ -144,23 +76,6 @@ fn while_a_request_is_being_copied_out() {
         }
         bench.finish();
     }
-}
-
-#[test]
-fn with_callers_who_left() {
-    let bench = Bench::new();
-    let calls: Vec<_> = (0..64).map(|_| seek(&bench).until_asleep(WAITS)).collect();
-    for _ in 0..32 {
-        bench.next::<vn::Seek>();
-    }
-    for call in &calls {
-        call.signal(kernel::SIGINT);
-    }
-    for call in calls {
-        assert_eq!(call.join(), Err(Errno::EINTR));
-    }
-    bench.die();
-    bench.finish();
 }
 
 #[test]
@@ -483,25 +398,6 @@ fn and_the_kernel_does_not_let_the_mount_go() {
     bench.kernel.assert_clean_of("putter");
     assert_eq!(bench.unmount_by_force(), Ok(()));
     bench.finish();
-}
-
-#[test]
-fn the_next_server_can_mount_at_once() {
-    let kernel = Kernel::boot();
-    for _ in 0..20 {
-        let server = User::new("server");
-        let client = server.run(|_| Client::open());
-        let mount = server.run(|_| client.mount(MNT, &quiet_args())).unwrap();
-        let call = server.spawn("call", |user| user.stat(MNT).map(|va| va.size));
-        let request = server.run(|_| client.read()).unwrap();
-        server
-            .run(|_| client.write(&attributes(&request, Vtype::Dir, 1)))
-            .unwrap();
-        assert_eq!(call.join(), Ok(1));
-        server.run(|_| drop(client));
-        drop((mount, server));
-    }
-    kernel.shutdown();
 }
 
 #[test]

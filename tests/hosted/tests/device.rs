@@ -4,8 +4,8 @@
 
 use puffs_hosted::{
     bench::{attributes, flush_frame, header_frame, until, Bench, MNT, READS, WAITS},
-    kernel::{pause_until, Kernel, PutterFile, HZ},
-    server::{mount_args, Client, Frame},
+    kernel::{pause_until, Kernel},
+    server::{mount_args, Client},
     user::{Task, User},
     vnops,
 };
@@ -13,153 +13,13 @@ use puffs_rs::{
     abi::{notify::FlushOp, vn, Cookie, Vtype},
     kern::{Errno, Result},
 };
-use std::{
-    collections::HashSet,
-    sync::{
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-        Arc,
-    },
+use std::sync::{
+    atomic::{AtomicBool, Ordering},
+    Arc,
 };
 
 fn getattr(bench: &Bench) -> Task<Result<u64>> {
     bench.call(|user| user.stat(MNT).map(|va| va.size))
-}
-
-#[test]
-fn a_descriptor_without_a_mount_has_nothing() {
-    let kernel = Kernel::boot();
-    let server = User::new("server");
-    server.run(|_| {
-        let file = PutterFile::open();
-        assert_eq!(file.read(&mut [0; 100]), Err(Errno::ENOENT));
-        assert_eq!(file.write(&[0; 100]), Err(Errno::ENOENT));
-        assert_eq!(file.poll(None), Err(Errno::ENOENT));
-    });
-    drop(server);
-    kernel.shutdown();
-}
-
-#[test]
-fn a_descriptor_whose_mount_is_gone_has_nothing() {
-    let bench = Bench::new();
-    let client = bench.client();
-    assert!(!bench.mount.is_gone());
-    // A server that is mute: the unmount has to go by force, and is asked.
-    let unmount = bench.user.spawn("umount", {
-        let mount = bench.mount.clone();
-        move |_| puffs_hosted::kernel::unmount_mount(&mount, puffs_hosted::kernel::MNT_FORCE)
-    });
-    let request = bench.frame();
-    bench.send(&request.reply_header());
-    assert_eq!(unmount.join(), Ok(()));
-    bench.server.run(|_| {
-        assert_eq!(client.read().map(drop), Err(Errno::ENOENT));
-        assert_eq!(client.write(&header_frame(0, 0, 0)), Err(Errno::ENOENT));
-        assert_eq!(client.file().poll(None), Err(Errno::ENOENT));
-        drop(client);
-    });
-    bench.finish();
-}
-
-#[test]
-fn a_non_blocking_read_does_not_wait() {
-    let bench = Bench::new();
-    let client = bench.client();
-    client.file().set_nonblock(true);
-    assert_eq!(
-        bench.server.run(|_| client.read().map(drop)),
-        Err(Errno::EWOULDBLOCK)
-    );
-    let call = getattr(&bench).until_asleep(WAITS);
-    let request = bench.server.run(|_| client.read()).unwrap();
-    assert_eq!(
-        bench.server.run(|_| client.read().map(drop)),
-        Err(Errno::EWOULDBLOCK)
-    );
-    bench.send(&attributes(&request, Vtype::Dir, 1));
-    assert_eq!(call.join(), Ok(1));
-    drop(client);
-    bench.finish();
-}
-
-#[test]
-fn poll_sees_what_there_is_to_read() {
-    let bench = Bench::new();
-    let client = bench.client();
-    assert_eq!(bench.server.run(|_| client.file().poll(None)), Ok(false));
-    let poller = client.clone();
-    let poll = bench
-        .server
-        .spawn("poll", move |_| poller.file().poll(Some(100 * HZ as i32)));
-    let poll = poll.until_asleep("poll");
-    let call = getattr(&bench);
-    assert_eq!(poll.join(), Ok(true));
-    let request = bench.frame();
-    assert_eq!(bench.server.run(|_| client.file().poll(None)), Ok(false));
-    bench.send(&attributes(&request, Vtype::Dir, 1));
-    assert_eq!(call.join(), Ok(1));
-    drop(client);
-    bench.finish();
-}
-
-#[test]
-fn a_frame_can_be_read_in_pieces() {
-    let bench = Bench::new();
-    for piece in [1, 7, 8, 56, 100, 335, 336, 337] {
-        let call = getattr(&bench).until_asleep(WAITS);
-        let client = bench.client();
-        let mut bytes = Vec::new();
-        bench.server.run(|_| {
-            let mut room = vec![0; piece];
-            while bytes.len() < size_of::<vn::Getattr>() {
-                let len = client.file().read(&mut room).unwrap();
-                assert!(len != 0 && len <= piece);
-                bytes.extend_from_slice(&room[..len]);
-            }
-            assert_eq!(client.file().unread(), 0);
-        });
-        let request = Frame::from_bytes(&bytes);
-        assert!(request.is::<vn::Getattr>());
-        bench.send(&attributes(&request, Vtype::Dir, piece as u64));
-        assert_eq!(call.join(), Ok(piece as u64));
-    }
-    bench.finish();
-}
-
-#[test]
-fn a_reply_may_come_while_its_request_is_still_being_read() {
-    let bench = Bench::new();
-    let call = getattr(&bench).until_asleep(WAITS);
-    let client = bench.client();
-    let mut head = [0; 56];
-    bench.server.run(|_| client.file().read(&mut head)).unwrap();
-    let mut request = Frame::from_bytes(&head);
-    request.resize(size_of::<vn::Getattr>());
-    // It is not pending yet.
-    bench.send(&attributes(&request, Vtype::Dir, 1));
-    let mut rest = [0; 1000];
-    let len = bench.server.run(|_| client.file().read(&mut rest)).unwrap();
-    assert_eq!(len, size_of::<vn::Getattr>() - 56);
-    bench.complaint();
-    bench.send(&attributes(&request, Vtype::Dir, 2));
-    assert_eq!(call.join(), Ok(2));
-    drop(client);
-    bench.finish();
-}
-
-#[test]
-fn a_server_that_dies_in_the_middle_of_a_frame_leaves_nothing() {
-    let bench = Bench::new();
-    let call = getattr(&bench).until_asleep(WAITS);
-    let client = bench.client();
-    bench
-        .server
-        .run(|_| client.file().read(&mut [0; 10]))
-        .unwrap();
-    bench.server.run(|_| drop(client));
-    bench.die();
-    assert_eq!(call.join(), Err(Errno::ENXIO));
-    bench.finish();
 }
 
 #[test]
@@ -187,66 +47,6 @@ fn a_request_of_which_the_server_read_a_part_is_kept_until_the_server_is_gone() 
     bench.die();
     assert_eq!(bench.kernel.outstanding()["puffprkl"].objects, 1);
     assert!(!puffs_rs::entry::puffs_rs_may_unload());
-    bench.finish();
-}
-
-#[test]
-fn what_follows_a_frame_is_not_looked_at() {
-    let bench = Bench::new();
-    let call = getattr(&bench);
-    let request = bench.next::<vn::Getattr>();
-    let mut reply = attributes(&request, Vtype::Dir, 6);
-    let len = reply.len();
-    reply.resize(len + 1000);
-    reply.set_framelen(len);
-    bench.send(&reply);
-    assert_eq!(call.join(), Ok(6));
-    bench.finish();
-}
-
-#[test]
-fn several_threads_can_read_one_descriptor() {
-    const CALLS: usize = 400;
-    let bench = Bench::new();
-    let served = Arc::new(AtomicUsize::new(0));
-    let readers: Vec<_> = (0..4)
-        .map(|_| {
-            let (client, served) = (bench.client(), served.clone());
-            bench.server.spawn("reader", move |_| {
-                while let Ok(request) = client.read() {
-                    if !request.is::<vn::Getattr>() {
-                        continue;
-                    }
-                    let size = request.req().id;
-                    let _ = client.write(&attributes(&request, Vtype::Dir, size));
-                    served.fetch_add(1, Ordering::SeqCst);
-                }
-            })
-        })
-        .collect();
-    let callers: Vec<_> = (0..4)
-        .map(|_| {
-            let root = bench.root();
-            bench.call(move |_| {
-                let mut ids = HashSet::new();
-                for _ in 0..CALLS / 4 {
-                    let size = vnops::request::<vn::Getattr, _>(
-                        &root,
-                        0,
-                        0,
-                        |_, _| {},
-                        |reply, _| reply.va.size,
-                    );
-                    assert!(ids.insert(size.unwrap()));
-                }
-            })
-        })
-        .collect();
-    callers.into_iter().for_each(Task::join);
-    assert_eq!(served.load(Ordering::SeqCst), CALLS);
-    for reader in readers {
-        reader.terminate();
-    }
     bench.finish();
 }
 
@@ -447,24 +247,6 @@ fn a_forced_unmount_while_a_writer_copies_in() {
     unmount_under(&bench);
     gate.open();
     assert_eq!(writer.join(), Ok(()));
-    bench.finish();
-}
-
-#[test]
-fn a_forced_unmount_while_a_reader_waits() {
-    let bench = Bench::new();
-    let client = bench.client();
-    let reader = bench.server.spawn("reader", move |_| {
-        let first = client
-            .read()
-            .map(|frame| client.write(&frame.reply_header()));
-        (first.map(drop), client.read().map(drop))
-    });
-    let reader = reader.until_asleep(READS);
-    assert_eq!(bench.unmount_by_force(), Ok(()));
-    let (first, second) = reader.join();
-    assert_eq!(first, Ok(()));
-    assert!(matches!(second, Err(Errno::ENXIO | Errno::ENOENT)));
     bench.finish();
 }
 

@@ -2,7 +2,7 @@
 //! nodes whose time to live is over.
 
 use puffs_hosted::{
-    bench::{flush_frame, header_frame, quiet_args, until, Bench, MNT, NOBODY, WAITS},
+    bench::{flush_frame, header_frame, quiet_args, until, Bench, MNT, NOBODY},
     kernel::{self, Kernel, HZ, MNT_FORCE},
     server::{self, memfs::MemFs, mount_args, Client, ROOT},
     user::{Open, User},
@@ -225,36 +225,6 @@ fn the_server_can_ask_to_be_unmounted_and_die() {
         kernel.assert_clean();
     }
     kernel.shutdown();
-}
-
-#[test]
-fn an_unmount_asks_the_server() {
-    let bench = Bench::new();
-    let call = bench.call(|user| user.run(|_| kernel::unmount(MNT, 0)));
-    let sync = bench.next::<vfs::Sync>();
-    bench.send(&sync.reply_header());
-    let request = bench.next::<vfs::Unmount>();
-    assert_eq!(request.get::<vfs::Unmount>().flags, 0);
-    bench.send(&request.reply_header());
-    assert_eq!(call.join(), Ok(()));
-    bench.finish();
-}
-
-#[test]
-fn an_unmount_can_be_interrupted_and_tried_again() {
-    let bench = Bench::new();
-    let call = bench.call(|_| kernel::unmount(MNT, 0)).until_asleep(WAITS);
-    bench.send(&bench.next::<vfs::Sync>().reply_header());
-    let request = bench.next::<vfs::Unmount>();
-    call.signal(kernel::SIGINT);
-    assert_eq!(call.join(), Err(Errno::EINTR));
-    bench.send(&request.reply_header());
-    bench.assert_alive();
-    let call = bench.call(|_| kernel::unmount(MNT, 0));
-    bench.send(&bench.next::<vfs::Sync>().reply_header());
-    bench.send(&bench.next::<vfs::Unmount>().reply_header());
-    assert_eq!(call.join(), Ok(()));
-    bench.finish();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use puffs_hosted::{
     bench::{attributes, until, Bench, MNT, READS, WAITS},
-    kernel::{IMPORTANT, SIGALRM, SIGINT, SIGKILL, SIGUSR1},
+    kernel::{IMPORTANT, SIGALRM, SIGINT, SIGUSR1},
     server::Frame,
     user::Task,
     vnops::{self, request},
@@ -20,39 +20,6 @@ fn getattr(bench: &Bench) -> Task<Result<u64>> {
     bench
         .call(|user| user.stat(MNT).map(|va| va.size))
         .until_asleep(WAITS)
-}
-
-#[test]
-fn each_important_signal_ends_a_request_that_the_server_has_not_seen() {
-    for signal in IMPORTANT {
-        let bench = Bench::new();
-        let call = getattr(&bench);
-        call.signal(signal);
-        assert_eq!(call.join(), Err(Errno::EINTR), "signal {signal}");
-        // The server never sees it.
-        bench.assert_quiet();
-        bench.assert_alive();
-        bench.finish();
-    }
-}
-
-#[test]
-fn each_important_signal_ends_a_request_that_the_server_has() {
-    for signal in IMPORTANT {
-        let bench = Bench::new();
-        let call = getattr(&bench);
-        let request = bench.next::<vn::Getattr>();
-        call.signal(signal);
-        assert_eq!(call.join(), Err(Errno::EINTR), "signal {signal}");
-        // The late reply is dropped without a word.
-        bench.send(&attributes(&request, Vtype::Dir, 9));
-        bench.assert_quiet();
-        // A second one is a mistake of the server's.
-        bench.send(&attributes(&request, Vtype::Dir, 9));
-        bench.complaint();
-        bench.assert_alive();
-        bench.finish();
-    }
 }
 
 /// A read of the device that stops in the copy to the server until it is told
@@ -108,35 +75,6 @@ fn each_important_signal_ends_a_request_that_is_being_copied_out() {
 }
 
 #[test]
-fn other_signals_do_not_end_a_request() {
-    let bench = Bench::new();
-    let call = getattr(&bench);
-    for signal in [SIGUSR1, SIGALRM] {
-        call.signal(signal);
-    }
-    let request = bench.next::<vn::Getattr>();
-    let call = call.until_asleep(WAITS);
-    call.signal(SIGUSR1);
-    std::thread::sleep(std::time::Duration::from_millis(5));
-    assert!(!call.is_done());
-    bench.send(&attributes(&request, Vtype::Dir, 9));
-    assert_eq!(call.join(), Ok(9));
-    bench.finish();
-}
-
-#[test]
-fn an_important_signal_ends_a_request_after_another_did_not() {
-    let bench = Bench::new();
-    let call = getattr(&bench);
-    call.signal(SIGUSR1);
-    bench.next::<vn::Getattr>();
-    std::thread::sleep(std::time::Duration::from_millis(2));
-    call.signal(SIGINT);
-    assert_eq!(call.join(), Err(Errno::EINTR));
-    bench.finish();
-}
-
-#[test]
 fn the_signal_mask_is_as_it_was() {
     let bench = Bench::new();
     let (before, after) = (
@@ -163,28 +101,6 @@ fn the_signal_mask_is_as_it_was() {
     assert_eq!(call.lwp().mask(), mask);
     after.store(true, Ordering::SeqCst);
     assert_eq!(call.join(), Ok(()));
-    bench.finish();
-}
-
-#[test]
-fn a_blocked_signal_does_not_end_a_request() {
-    let bench = Bench::new();
-    let call = getattr(&bench);
-    call.lwp().block(SIGINT);
-    call.signal(SIGINT);
-    let request = bench.next::<vn::Getattr>();
-    bench.send(&attributes(&request, Vtype::Dir, 9));
-    assert_eq!(call.join(), Ok(9));
-    bench.finish();
-}
-
-#[test]
-fn kill_cannot_be_blocked() {
-    let bench = Bench::new();
-    let call = getattr(&bench);
-    call.lwp().block(SIGKILL);
-    call.signal(SIGKILL);
-    assert_eq!(call.join(), Err(Errno::EINTR));
     bench.finish();
 }
 
@@ -290,20 +206,6 @@ fn a_reply_and_a_signal_at_once_are_one_or_the_other() {
 }
 
 #[test]
-fn a_reader_of_the_device_can_be_interrupted() {
-    let bench = Bench::new();
-    let client = bench.client();
-    let reader = bench
-        .server
-        .spawn("reader", move |_| client.read().map(drop));
-    let reader = reader.until_asleep(READS);
-    reader.signal(SIGUSR1);
-    assert_eq!(reader.join(), Err(Errno::EINTR));
-    bench.assert_alive();
-    bench.finish();
-}
-
-#[test]
 fn a_reader_of_the_device_is_restarted_if_it_wants() {
     let bench = Bench::new();
     let client = bench.client();
@@ -316,39 +218,6 @@ fn a_reader_of_the_device_is_restarted_if_it_wants() {
     let request = reader.join().unwrap();
     bench.send(&attributes(&request, Vtype::Dir, 3));
     assert_eq!(call.join(), Ok(3));
-    bench.finish();
-}
-
-#[test]
-fn a_wakeup_meant_for_an_interrupted_reader_reaches_another() {
-    let bench = Bench::new();
-    for _ in 0..300 {
-        let read = |bench: &Bench| {
-            let client = bench.client();
-            bench
-                .server
-                .spawn("reader", move |_| client.read())
-                .until_asleep(READS)
-        };
-        let (first, second) = (read(&bench), read(&bench));
-        // One is woken for the request, one is interrupted, maybe the same.
-        let call = bench.call(|user| user.stat(MNT).map(|va| va.size));
-        first.signal(SIGUSR1);
-        let first = first.join();
-        let request = match first {
-            Ok(request) => {
-                second.signal(SIGUSR1);
-                assert_eq!(second.join().map(drop), Err(Errno::EINTR));
-                request
-            }
-            Err(error) => {
-                assert_eq!(error, Errno::EINTR);
-                second.join().unwrap()
-            }
-        };
-        bench.send(&attributes(&request, Vtype::Dir, 3));
-        assert_eq!(call.join(), Ok(3));
-    }
     bench.finish();
 }
 

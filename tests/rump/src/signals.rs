@@ -27,6 +27,9 @@ const EINTR: c_int = 4;
 const EINVAL: c_int = 22;
 const EWOULDBLOCK: c_int = 35;
 
+pub(crate) const SIGKILL: i32 = 9;
+const SIGSTOP: i32 = 17;
+
 const SIG_BLOCK: c_int = 1;
 const SIG_UNBLOCK: c_int = 2;
 const SIG_SETMASK: c_int = 3;
@@ -61,6 +64,13 @@ impl Signals {
     /// Sends one.
     pub(crate) fn send(&self, signal: i32) {
         self.sets().pending |= 1 << (signal - 1);
+    }
+
+    /// Blocks one; KILL and STOP cannot be.
+    pub(crate) fn block(&self, signal: i32) {
+        if signal != SIGKILL && signal != SIGSTOP {
+            self.sets().blocked |= 1 << (signal - 1);
+        }
     }
 
     /// Is there one that is not blocked?

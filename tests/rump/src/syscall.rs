@@ -251,7 +251,7 @@ pub(crate) fn poll(fd: i32, events: i32, limit: Duration) -> Result<i32> {
 }
 
 /// Waits at most that long until there is something to read, by `kevent(2)`.
-pub(crate) fn kevent(fd: i32, limit: Duration) -> Result<bool> {
+pub(crate) fn kevent(fd: i32, limit: Duration) -> Result<usize> {
     #[derive(IntoBytes, zerocopy::FromBytes, zerocopy::KnownLayout, zerocopy::Immutable)]
     #[repr(C)]
     struct Kevent {
@@ -287,7 +287,7 @@ pub(crate) fn kevent(fd: i32, limit: Duration) -> Result<bool> {
         ],
     );
     close(queue as i32)?;
-    events.map(|events| events > 0)
+    Ok(if events? == 0 { 0 } else { event.data as usize })
 }
 
 /// The fields of a `struct stat` that are looked at.

@@ -2,7 +2,7 @@
 
 use crate::{
     kernel::{self, functions, RawLwp},
-    signals::{self, Signals},
+    signals::{self, Signals, SIGKILL},
     syscall,
 };
 use puffs_rs::{
@@ -19,8 +19,6 @@ use std::{
     thread::JoinHandle,
     time::{Duration, Instant},
 };
-
-const SIGKILL: i32 = 9;
 
 /// A new process starts without open files (`RUMP_RFCFDG`).
 const NO_FILES: i32 = 2;
@@ -277,6 +275,10 @@ impl Device for RumpDevice {
         }
     }
 
+    fn read_part(&self, room: usize) -> Result<Vec<u8>> {
+        self.call(|fd| syscall::read(fd, room))
+    }
+
     fn try_read(&self) -> Result<Option<Frame>> {
         let read = self.call(|fd| {
             syscall::set_nonblocking(fd, true)?;
@@ -301,7 +303,7 @@ impl Device for RumpDevice {
             .map(|events| events != 0)
     }
 
-    fn kevent(&self, limit: Duration) -> Result<bool> {
+    fn kevent(&self, limit: Duration) -> Result<usize> {
         self.call(|fd| syscall::kevent(fd, limit))
     }
 
@@ -490,6 +492,11 @@ impl Calls for RumpCalls {
 
     fn mount(&self, path: &str, args: &KArgs) -> Result<()> {
         self.call(|| mount(path, args, args.fd))
+    }
+
+    fn block(&self, signal: i32) -> Result<()> {
+        self.0.block(signal);
+        Ok(())
     }
 
     fn unmount(&self, path: &str, force: bool) -> Result<()> {

@@ -462,6 +462,39 @@ impl Script {
         call.value()
     }
 
+    /// Waits for the end of a call, and serves nothing meanwhile.
+    ///
+    /// # Panics
+    /// If it does not end, or panics.
+    pub fn join_aside<T>(&self, call: Call<T>) -> T {
+        self.wait_aside("a call to return", || call.is_done());
+        call.value()
+    }
+
+    /// Waits until so many frames are there to be read, and reads none.
+    ///
+    /// # Panics
+    /// If they do not come.
+    pub fn wait_queued(&self, count: usize) {
+        self.wait_aside("requests to be queued", || {
+            self.device.kevent(TICK).is_ok_and(|there| there >= count)
+        });
+    }
+
+    /// Waits until `done`, and serves nothing meanwhile.
+    ///
+    /// # Panics
+    /// If that takes too long.
+    pub fn wait_aside(&self, what: &str, mut done: impl FnMut() -> bool) {
+        let start = Instant::now();
+        while !done() {
+            if start.elapsed() > PATIENCE {
+                self.fail(&format!("waited too long for {what}"));
+            }
+            std::thread::sleep(TICK / 10);
+        }
+    }
+
     /// Makes a call and serves requests meanwhile.
     pub fn run<T: Send + 'static>(&self, call: impl FnOnce(&dyn Calls) -> T + Send + 'static) -> T {
         let call = self.call(call);
@@ -656,7 +689,7 @@ impl Script {
 }
 
 /// What a server does that has the files of the script, is always there, and
-/// lets everybody do everything.
+/// lets everybody do everything, and forgets files without regret.
 fn routine(state: &State, frame: &Frame) -> Option<Answer> {
     let req = frame.req();
     let class = frame.class()?;
@@ -677,6 +710,8 @@ fn routine(state: &State, frame: &Frame) -> Option<Answer> {
             // Sooner or later a kernel tells the times of what was done, has
             // what was written stored, and gives locks back.
             VnOp::Setattr | VnOp::Fsync | VnOp::Advlock => frame.reply_header(),
+            VnOp::Inactive => frame.reply_header(),
+            VnOp::Reclaim if frame.is_faf() => return Some(Answer::Nothing),
             _ => return None,
         },
     };

@@ -91,6 +91,13 @@ pub trait Device: Send + Sync {
     /// What the kernel says: ENXIO or ENOENT when the mount is gone.
     fn read(&self) -> Result<Frame>;
 
+    /// `read(2)` with so much room, waiting for a frame: the next bytes of it,
+    /// as many as fit. The rest is for the next read, however it is made.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn read_part(&self, room: usize) -> Result<Vec<u8>>;
+
     /// `read(2)` under `O_NONBLOCK`; `None` if there is nothing.
     ///
     /// # Errors
@@ -110,11 +117,13 @@ pub trait Device: Send + Sync {
     /// What the kernel says.
     fn poll(&self, limit: Duration) -> Result<bool>;
 
-    /// The same by `kevent(2)`.
+    /// `kevent(2)` for `EVFILT_READ`: how many frames there are to read, once
+    /// there is one; 0 if none comes within that time. A descriptor without a
+    /// mount has none.
     ///
     /// # Errors
     /// What the kernel says.
-    fn kevent(&self, limit: Duration) -> Result<bool>;
+    fn kevent(&self, limit: Duration) -> Result<usize>;
 
     /// The process dies: whoever is inside a call of this descriptor is sent
     /// out of it, and the descriptor is closed. Returns when it is.
@@ -209,7 +218,7 @@ pub trait Calls {
     fn statvfs(&self, path: &str) -> Result<Room>;
     /// `statvfs(2)` with `ST_NOWAIT`, from what the kernel remembers.
     fn statvfs_nowait(&self, path: &str) -> Result<Room>;
-    /// `sync(2)` of everything.
+    /// `sync(2)` of everything, which succeeds whatever comes of it.
     fn sync(&self) -> Result<()>;
     /// `getfh(2)` with so much room for the whole handle.
     fn getfh(&self, path: &str, room: usize) -> Result<Vec<u8>>;
@@ -230,6 +239,8 @@ pub trait Calls {
     /// `mount(2)` of a puffs file system, by a process that need not have
     /// opened the device.
     fn mount(&self, path: &str, args: &KArgs) -> Result<()>;
+    /// `sigprocmask(2)`: blocks a signal for the calling thread.
+    fn block(&self, signal: i32) -> Result<()>;
     /// `unmount(2)`, by force or not.
     fn unmount(&self, path: &str, force: bool) -> Result<()>;
 }

@@ -283,7 +283,7 @@ impl PutterFile {
     /// most so many ticks?
     ///
     /// # Errors
-    /// ENOENT without a mount.
+    /// ENOENT without a mount, EINTR.
     pub fn poll(&self, wait: Option<i32>) -> Result<bool> {
         let deadline = wait.map(|ticks| super::clock::now_ticks() + i64::from(ticks));
         loop {
@@ -303,7 +303,42 @@ impl PutterFile {
                 interruptible: true,
                 ticks: Some(1),
             };
-            lwp::sleep(self.instance.handle, "poll", limits, || {});
+            let error = lwp::sleep(self.instance.handle, "poll", limits, || {});
+            if error == Errno::EINTR.get() {
+                return Err(Errno::EINTR);
+            }
+        }
+    }
+
+    /// `kevent(2)` for `EVFILT_READ`: how many frames there are to read,
+    /// waiting for one for at most so many ticks. Where there is no mount
+    /// there are none.
+    ///
+    /// # Errors
+    /// EINTR.
+    pub fn kevent(&self, ticks: i32) -> Result<usize> {
+        let deadline = super::clock::now_ticks() + i64::from(ticks);
+        loop {
+            let _kernel = KernelLock::enter();
+            if let Ok(transport) = self.instance.attached() {
+                // SAFETY: attached, looked up inside the kernel lock.
+                let there = unsafe { entry::puffs_msgif_waitcount(transport) };
+                if there != 0 {
+                    return Ok(there);
+                }
+            }
+            if super::clock::now_ticks() >= deadline {
+                return Ok(0);
+            }
+            // As in `poll`.
+            let limits = Limits {
+                interruptible: true,
+                ticks: Some(1),
+            };
+            let error = lwp::sleep(self.instance.handle, "kqueue", limits, || {});
+            if error == Errno::EINTR.get() {
+                return Err(Errno::EINTR);
+            }
         }
     }
 

@@ -297,6 +297,19 @@ impl Mount {
         result
     }
 
+    /// The root, as a path walk comes to it (`vfs_busy(9)` around `VFS_ROOT`):
+    /// locked, and not before the file system is resumed.
+    pub(crate) fn walk_in(&self) -> Result<VnodeRef> {
+        self.trans_start(true)?;
+        let root = if self.is_gone() {
+            Err(Errno::ENOENT)
+        } else {
+            self.vfs_root()
+        };
+        self.trans_done();
+        root
+    }
+
     /// Keeps everybody else out (`vfs_suspend`). One mount is suspended at a
     /// time.
     fn suspend(&self) -> Result<()> {
@@ -540,7 +553,7 @@ pub fn unmount(path: &str, flags: i32) -> Result<()> {
         return Err(Errno::EINVAL);
     };
     // The path walk ends at the root.
-    let walked = mp.vfs_root().map(|root| root.unlock());
+    let walked = mp.walk_in().map(|root| root.unlock());
     let done = walked.map(drop).and_then(|()| dounmount(&mp, flags));
     drop(mp);
     lwp::user_return();

@@ -1,12 +1,18 @@
 //! The cases, a file for each family.
 
+mod crowd;
+mod death;
 mod dispatch;
 mod kinds;
 mod mounting;
 mod pages;
 mod polls;
+mod races;
+mod readers;
 mod replies;
 mod service;
+mod signals;
+mod unmounting;
 mod values;
 
 use crate::case::Case;
@@ -21,6 +27,11 @@ pub fn all() -> Vec<Case> {
         polls::cases(),
         service::cases(),
         mounting::cases(),
+        signals::cases(),
+        readers::cases(),
+        death::cases(),
+        unmounting::cases(),
+        races::cases(),
     ]
     .concat()
 }
