@@ -32,6 +32,7 @@ errnos! {
     EWOULDBLOCK = 35, "Would have to wait.";
     EINPROGRESS = 36, "Being mounted.";
     EOPNOTSUPP = 45, "Not supported.";
+    ESTALE = 70, "The file is not there any more.";
     EPROTO = 96, "The server broke the protocol.";
     ERESTART = -3, "Kernel only: do it again.";
 }

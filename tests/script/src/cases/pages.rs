@@ -22,12 +22,14 @@ const FAMILY: &str = "pages";
 const PAGE: usize = 4096;
 /// More than one message holds.
 const MANY: usize = 1 << 20;
+/// Stale NFS file handle.
+const ESTALE: i32 = 70;
 /// How many files are in use when the server dies.
 const FILES: usize = 4;
 
 /// The cases of the family.
 pub(super) fn cases() -> Vec<Case> {
-    [reads(), writes(), deaths()].concat()
+    [reads(), writes(), unmounts(), deaths()].concat()
 }
 
 fn case(title: &'static str, rows: &'static [u8], ends: Ends, told: Told) -> Case {
@@ -242,6 +244,60 @@ fn write(script: &Script, reply: fn(&Frame) -> Frame) -> Result<()> {
     let synced = script.run(move |calls| calls.fsync(file));
     close(script, file);
     synced
+}
+
+/// A dirty file is written back by an unmount, and what the server says of it
+/// then.
+fn unmounts() -> Vec<Case> {
+    let unmount = |variant: &'static str, errno: i32, caller: Ends, after: After| {
+        case(
+            "an unmount has a dirty file stored",
+            &[],
+            caller,
+            Told::Nothing,
+        )
+        .variant(variant)
+        .args(|args| ask_for(args, &[VnOp::Write, VnOp::Fsync]))
+        .after(after)
+        .body(move |script| {
+            script.file("f", FILE, Vtype::Reg, PAGE as i64);
+            serve(script, FILE);
+            script.allow(
+                Rule::on::<vn::Write>()
+                    .of(FILE)
+                    .reply(|request| request.reply_with::<vn::Write>(|reply| reply.resid = 0)),
+            );
+            let file = open(script, "f", true);
+            let written = script.run(move |calls| calls.write(file, 0, &[3; PAGE]));
+            assert_eq!(written, Ok(PAGE));
+            close(script, file);
+            script.expect(
+                Rule::on::<vn::Fsync>()
+                    .of(FILE)
+                    .reply(move |request| request.reply_error(errno)),
+            );
+            script.unmount(false).into()
+        })
+    };
+    let eio = Errno::EIO.get();
+    vec![
+        unmount("well", 0, Ends::Well, After::ComesDown),
+        unmount("and that fails", eio, Ends::With(Errno::EIO), After::GoesOn),
+        // It was removed, or something was renamed over it, and the server
+        // knows files by their names.
+        unmount(
+            "and it is not there any more",
+            Errno::ENOENT.get(),
+            Ends::Well,
+            After::ComesDown,
+        ),
+        unmount(
+            "and its handle is stale",
+            ESTALE,
+            Ends::Well,
+            After::ComesDown,
+        ),
+    ]
 }
 
 // The end of the server.
