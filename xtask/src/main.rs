@@ -15,6 +15,7 @@ mod rump;
 mod rump_test;
 mod runner;
 mod rustlib;
+mod sanitize;
 mod setup;
 mod sh;
 mod shim;
@@ -45,6 +46,7 @@ enum Verb {
     Setup,
     Demo(demo::Demo),
     Test(test::Test),
+    Sanitize(sanitize::Sanitize),
     Kmod(kmod::Kmod),
     CheckKmod(check::CheckKmod),
     Rump(rump::Rump),
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Verb::Setup => setup::run(),
         Verb::Demo(demo) => demo.run(),
         Verb::Test(test) => test.run(),
+        Verb::Sanitize(sanitize) => sanitize.run(),
         Verb::Kmod(kmod) => kmod.run(),
         Verb::CheckKmod(check) => check.run(),
         Verb::Rump(rump) => rump.run(),

@@ -3,10 +3,11 @@
 //! Many tests here are about waiting and waking, and a wrong one hangs. cargo
 //! would wait for it for ever; this kills it, says so, and goes on.
 
-use crate::{paths, sh, toolchain};
+use crate::{paths, sh};
 use anyhow::{bail, Context, Result};
 use std::{
     collections::VecDeque,
+    ffi::OsStr,
     io::Read,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -34,13 +35,22 @@ struct Test {
     name: String,
 }
 
-/// Compiles the tests that `selection`, cargo's options, stands for, with
-/// `environment` for the build and for the tests, and runs them.
-pub fn run(selection: &[&str], environment: &[(&str, &Path)], limit: Duration) -> Result<Outcome> {
-    let programs = compile(selection, environment)?;
+/// The variables that tests see.
+pub type Environment<'a> = [(&'a str, &'a OsStr)];
+
+/// Compiles the tests that `cargo` names, a command `cargo test` without what
+/// is said here, and runs those that are wanted, by file and name.
+pub fn run(
+    cargo: &mut Command,
+    environment: &Environment<'_>,
+    limit: Duration,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<Outcome> {
+    let programs = compile(cargo.envs(environment.iter().copied()))?;
     let mut outcome = Outcome::default();
     for (title, program, dir) in programs {
-        let (tests, ignored) = list(&program, &dir)?;
+        let (mut tests, ignored) = list(&program, &dir)?;
+        tests.retain(|test| wanted(&format!("{title} {}", test.name)));
         if tests.is_empty() {
             continue;
         }
@@ -69,20 +79,9 @@ pub fn run(selection: &[&str], environment: &[(&str, &Path)], limit: Duration) -
 
 /// Compiles, and returns a title, the file and the package's directory of each
 /// test program.
-fn compile(
-    selection: &[&str],
-    environment: &[(&str, &Path)],
-) -> Result<Vec<(String, PathBuf, PathBuf)>> {
+fn compile(cargo: &mut Command) -> Result<Vec<(String, PathBuf, PathBuf)>> {
     let messages = sh::output_with_progress(
-        toolchain::host_cargo()
-            .current_dir(paths::root())
-            .envs(environment.iter().copied())
-            .args([
-                "test",
-                "--no-run",
-                "--message-format=json-render-diagnostics",
-            ])
-            .args(selection),
+        cargo.args(["--no-run", "--message-format=json-render-diagnostics"]),
     )?;
     let mut programs = Vec::new();
     for message in messages.lines() {
@@ -151,7 +150,7 @@ fn list(program: &Path, dir: &Path) -> Result<(Vec<Test>, usize)> {
 
 /// Runs tests, as many at a time as there are processors. Returns the names of
 /// those that failed.
-fn run_all(tests: &[Test], environment: &[(&str, &Path)], limit: Duration) -> Result<Vec<String>> {
+fn run_all(tests: &[Test], environment: &Environment<'_>, limit: Duration) -> Result<Vec<String>> {
     let queue = Mutex::new(tests.iter().collect::<VecDeque<_>>());
     let workers = thread::available_parallelism().map_or(2, usize::from);
     let (sender, results) = mpsc::channel();
@@ -192,7 +191,7 @@ pub enum Ended {
     Late(String),
 }
 
-fn run_one(test: &Test, environment: &[(&str, &Path)], limit: Duration) -> Result<Ended> {
+fn run_one(test: &Test, environment: &Environment<'_>, limit: Duration) -> Result<Ended> {
     let mut command = Command::new(&test.program);
     command
         .current_dir(&test.dir)

@@ -28,11 +28,11 @@ pub fn run() -> Result<()> {
 
 /// What bindgen parses C with.
 const LIBCLANG: [Need; 2] = [
-    ("libclang", "libclang1-14", toolchain::has_libclang),
+    ("libclang", "libclang1-14", &toolchain::has_libclang),
     (
         "clang's own headers",
         "libclang-common-14-dev",
-        toolchain::has_clang_headers,
+        &toolchain::has_clang_headers,
     ),
 ];
 
@@ -45,21 +45,21 @@ pub fn bindgen() -> Result<()> {
 pub fn c_tools() -> Result<()> {
     bindgen()?;
     need(&[
-        ("clang", "clang-14", || {
+        ("clang", "clang-14", &|| {
             sh::works(sh::cmd(toolchain::clang()).arg("--version"))
         }),
-        ("GNU ld", "binutils", || sh::on_path("ld")),
-        ("GNU objcopy", "binutils", || sh::on_path("objcopy")),
+        ("GNU ld", "binutils", &|| sh::on_path("ld")),
+        ("GNU objcopy", "binutils", &|| sh::on_path("objcopy")),
     ])
 }
 
 /// rustfmt and clippy.
 pub fn host_rust_tools() -> Result<()> {
     need(&[
-        ("rustfmt", "rustfmt-web", || {
+        ("rustfmt", "rustfmt-web", &|| {
             sh::works(toolchain::host_cargo().args(["fmt", "--version"]))
         }),
-        ("clippy", "rust-web-clippy", || {
+        ("clippy", "rust-web-clippy", &|| {
             sh::works(toolchain::host_cargo().args(["clippy", "--version"]))
         }),
     ])
@@ -69,11 +69,23 @@ pub fn host_rust_tools() -> Result<()> {
 pub fn kernel_rust() -> Result<KernelRust> {
     let what = "a Rust toolchain of 1.95 or later with the sources of core (rustup component add rust-src)";
     need(&[
-        (what, "rustc-web", || KernelRust::find().is_some()),
-        (what, "cargo-web", || KernelRust::find().is_some()),
-        (what, "rust-web-src", || KernelRust::find().is_some()),
+        (what, "rustc-web", &|| KernelRust::find().is_some()),
+        (what, "cargo-web", &|| KernelRust::find().is_some()),
+        (what, "rust-web-src", &|| KernelRust::find().is_some()),
     ])?;
     KernelRust::find().context("the Rust toolchain that was just installed is not usable")
+}
+
+/// A runtime library of clang's (`asan`, `tsan`) for the code of a toolchain
+/// that brings none.
+pub fn sanitizer_runtime(rust: &KernelRust, name: &str) -> Result<PathBuf> {
+    let library = rust.clang_runtime(name)?;
+    if !library.is_file() {
+        let package = format!("libclang-rt-{}-dev", rust.llvm()?);
+        let there = || library.is_file();
+        need(&[("the runtime libraries of the sanitizers", &package, &there)])?;
+    }
+    Ok(library)
 }
 
 /// The directory of NetBSD's installed headers, in the layout of the zig
@@ -86,7 +98,7 @@ pub fn netbsd_headers() -> Result<PathBuf> {
         return Ok(dir);
     }
     let has_pip = || sh::works(sh::cmd("python3").args(["-m", "pip", "--version"]));
-    need(&[("pip for Python 3", "python3-pip", has_pip)])?;
+    need(&[("pip for Python 3", "python3-pip", &has_pip)])?;
     sh::say(format!(
         "fetching NetBSD's headers (PyPI: ziglang {ZIGLANG}, 100 MB)"
     ));
@@ -121,7 +133,7 @@ pub fn netbsd_headers() -> Result<PathBuf> {
 
 /// Something to have: what it is, the Debian package that brings it, and
 /// whether it is there.
-type Need<'a> = (&'a str, &'a str, fn() -> bool);
+type Need<'a> = (&'a str, &'a str, &'a dyn Fn() -> bool);
 
 /// Installs what is missing.
 fn need(needs: &[Need]) -> Result<()> {

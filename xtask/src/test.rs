@@ -8,7 +8,11 @@ use crate::{
     audit,
     check::{self, Rules},
     elf::{Elf, Place},
-    kmod, paths, runner, rustlib, setup, sh, shim, toolchain,
+    kmod, paths,
+    runner::{self, Outcome},
+    rustlib,
+    sanitize::{self, Sanitizer},
+    setup, sh, shim, toolchain,
 };
 use anyhow::{bail, ensure, Context, Result};
 use clap::Args;
@@ -40,6 +44,15 @@ struct Count {
     failed: usize,
 }
 
+impl From<Outcome> for Count {
+    fn from(outcome: Outcome) -> Count {
+        Count {
+            passed: outcome.passed,
+            failed: outcome.failed,
+        }
+    }
+}
+
 /// A step that is one test.
 fn one(result: Result<()>) -> Result<Count> {
     result.map(|()| Count {
@@ -50,7 +63,7 @@ fn one(result: Result<()>) -> Result<Count> {
 
 /// The steps: name, what it does, the function that does it.
 type Step = (&'static str, &'static str, fn(&Test) -> Result<Count>);
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 12] = [
     ("fmt", "the format of the sources (rustfmt)", |_| one(fmt())),
     (
         "unsafe",
@@ -61,6 +74,16 @@ const STEPS: [Step; 10] = [
     ("doc", "the documentation (no warnings)", |_| one(doc())),
     ("tests", "the tests of the workspace", tests),
     ("models", "the models, on many schedules", models),
+    (
+        "asan",
+        "the hosted kernel's tests under AddressSanitizer",
+        |test| sanitize(Sanitizer::Address, test),
+    ),
+    (
+        "tsan",
+        "the hosted kernel's tests under ThreadSanitizer, without the slowest",
+        |test| sanitize(Sanitizer::Thread, test),
+    ),
     (
         "shim",
         "the C shim against NetBSD's installed headers",
@@ -80,6 +103,10 @@ const STEPS: [Step; 10] = [
 ];
 
 impl Test {
+    fn limit(&self) -> Duration {
+        Duration::from_secs(self.limit)
+    }
+
     /// Runs the steps.
     pub fn run(&self) -> Result<()> {
         if self.list {
@@ -168,21 +195,23 @@ fn doc() -> Result<()> {
 
 fn tests(options: &Test) -> Result<Count> {
     let headers = setup::netbsd_headers()?;
-    let environment = [("PUFFS_NETBSD_HEADERS", headers.as_path())];
-    let limit = Duration::from_secs(options.limit);
-    let outcome = runner::run(&["--workspace"], &environment, limit)?;
+    let environment = [("PUFFS_NETBSD_HEADERS", headers.as_os_str())];
+    let mut cargo = cargo(&["test", "--workspace"]);
+    let outcome = runner::run(&mut cargo, &environment, options.limit(), &|_| true)?;
     if outcome.ignored > 0 {
         sh::say(format!("{} tests are ignored", outcome.ignored));
     }
-    Ok(Count {
-        passed: outcome.passed,
-        failed: outcome.failed,
-    })
+    Ok(outcome.into())
+}
+
+fn sanitize(sanitizer: Sanitizer, options: &Test) -> Result<Count> {
+    sanitize::step(sanitizer, options.limit()).map(Count::from)
 }
 
 /// The hosted kernel on schedules that a search makes: see docs/TESTING.md.
 fn models(options: &Test) -> Result<Count> {
     let selection = [
+        "test",
         "--package",
         "puffs-hosted",
         "--features",
@@ -199,11 +228,8 @@ fn models(options: &Test) -> Result<Count> {
         Some(_) => u64::from(u32::MAX),
         None => options.limit,
     });
-    let outcome = runner::run(&selection, &[], limit)?;
-    Ok(Count {
-        passed: outcome.passed,
-        failed: outcome.failed,
-    })
+    let outcome = runner::run(&mut cargo(&selection), &[], limit, &|_| true)?;
+    Ok(outcome.into())
 }
 
 /// Compiles every line of the shim, for what it says; see `sys_headers/README.md`.

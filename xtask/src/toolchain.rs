@@ -46,29 +46,84 @@ impl KernelRust {
 
     /// Is it new enough, and does it have the sources of `core`?
     fn is_usable(&self) -> Result<bool> {
-        let version = sh::output(clean_env(sh::cmd(&self.rustc).arg("--version")))?;
+        let version = self.print(&["--version"])?;
         let minor = version
             .split('.')
             .nth(1)
             .and_then(|minor| minor.parse::<u32>().ok())
             .context("a rustc without a version")?;
-        let sysroot = sh::output(clean_env(sh::cmd(&self.rustc).args(["--print", "sysroot"])))?;
-        let core = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core/Cargo.toml");
+        let core = Path::new(&self.print(&["--print", "sysroot"])?)
+            .join("lib/rustlib/src/rust/library/core/Cargo.toml");
         Ok(minor >= 95 && core.is_file())
     }
 
-    /// A cargo command of this toolchain, with the unstable features that a
-    /// target of our own needs.
-    pub fn cargo(&self, verb: &str) -> Command {
+    /// A cargo command of this toolchain for the host, with unstable features.
+    pub fn host_cargo(&self, verb: &str) -> Command {
         let mut command = sh::cmd(&self.cargo);
         clean_env(&mut command)
             .env("RUSTC", &self.rustc)
             .env("RUSTC_BOOTSTRAP", "1")
-            .arg(verb)
+            .arg(verb);
+        command
+    }
+
+    /// The same with the unstable features that a target of our own needs.
+    pub fn cargo(&self, verb: &str) -> Command {
+        let mut command = self.host_cargo(verb);
+        command
             .args(["-Z", "build-std=core,compiler_builtins"])
             .args(["-Z", "build-std-features="])
             .args(["-Z", "json-target-spec"]);
         command
+    }
+
+    fn print(&self, arguments: &[&str]) -> Result<String> {
+        let text = sh::output(clean_env(sh::cmd(&self.rustc).args(arguments)))?;
+        Ok(text.trim().to_owned())
+    }
+
+    /// The name of the target that is this machine.
+    pub fn host(&self) -> Result<String> {
+        self.version("host")
+    }
+
+    /// The number of the LLVM that it compiles with.
+    pub fn llvm(&self) -> Result<String> {
+        let version = self.version("LLVM version")?;
+        Ok(version.split('.').next().unwrap_or_default().to_owned())
+    }
+
+    /// A line of `rustc -vV`.
+    fn version(&self, what: &str) -> Result<String> {
+        let text = self.print(&["-vV"])?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(what)?.strip_prefix(": "));
+        Ok(line
+            .with_context(|| format!("rustc -vV without {what}"))?
+            .to_owned())
+    }
+
+    /// Does it bring the runtime library of a sanitizer (`asan`, `tsan`)?
+    pub fn has_sanitizer(&self, name: &str) -> bool {
+        let brings = || -> Result<bool> {
+            let libraries = self.print(&["--print", "target-libdir"])?;
+            let end = format!("_rt.{name}.a");
+            Ok(has_entry(Path::new(&libraries), |path| {
+                path.to_string_lossy().ends_with(&end)
+            }))
+        };
+        brings().unwrap_or(false)
+    }
+
+    /// A runtime library of clang's that this compiler's code can be linked
+    /// with: one of the same LLVM.
+    pub fn clang_runtime(&self, name: &str) -> Result<PathBuf> {
+        let (llvm, host) = (self.llvm()?, self.host()?);
+        let arch = host.split('-').next().unwrap_or_default();
+        Ok(PathBuf::from(format!(
+            "/usr/lib/llvm-{llvm}/lib/clang/{llvm}/lib/linux/libclang_rt.{name}-{arch}.a"
+        )))
     }
 }
 

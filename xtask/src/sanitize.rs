@@ -1,0 +1,184 @@
+//! `cargo xtask sanitize`: the tests of the hosted kernel under a sanitizer.
+//!
+//! ThreadSanitizer has to see everything that orders memory, so it gets a
+//! standard library that is compiled with it; AddressSanitizer does with the
+//! one that is there. Build scripts and macros run in the compiler and are
+//! never instrumented: cargo keeps them apart from the code for a `--target`.
+//!
+//! rustup's toolchains bring the runtime libraries of the sanitizers. Debian's
+//! do not; there the ones of the clang of the same LLVM are linked.
+
+use crate::{
+    paths,
+    runner::{self, Outcome},
+    setup, sh,
+    toolchain::KernelRust,
+};
+use anyhow::{ensure, Result};
+use clap::{Args, ValueEnum};
+use std::{process::Command, time::Duration};
+
+/// Runs the tests of the hosted kernel under a sanitizer
+#[derive(Args)]
+pub struct Sanitize {
+    /// Which one [default: both]
+    sanitizer: Option<Sanitizer>,
+    /// Run the tests only whose file or name has this in it
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    filter: String,
+    /// How long one test may take, in seconds
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    limit: u64,
+}
+
+/// A sanitizer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Sanitizer {
+    /// Memory used after it was freed or behind its end, and leaks
+    Address,
+    /// Data races
+    Thread,
+}
+
+impl Sanitize {
+    /// Runs all that is wanted.
+    pub fn run(&self) -> Result<()> {
+        let both = [Sanitizer::Address, Sanitizer::Thread];
+        let wanted = |one: &Sanitizer| self.sanitizer.is_none_or(|wanted| wanted == *one);
+        let mut failed = 0;
+        for sanitizer in both.into_iter().filter(wanted) {
+            let limit = Duration::from_secs(self.limit);
+            let filter = |test: &str| test.contains(&self.filter);
+            failed += run(sanitizer, limit, &filter)?.failed;
+        }
+        ensure!(failed == 0, "{failed} failed");
+        Ok(())
+    }
+}
+
+/// What the step `tsan` leaves out, for the time it would take;
+/// `cargo xtask sanitize thread` does not.
+///
+/// The tests of `rules` are about one thread, and each of those that die looks
+/// for the lines of a backtrace, which takes ThreadSanitizer ten seconds.
+/// `cases`, `fuzz` and `faults` are about one frame or one failure at a time:
+/// what they do with threads, the others do too.
+const TSAN_LEAVES_OUT: [&str; 4] = [
+    "tests/rules.rs",
+    "tests/cases.rs",
+    "tests/fuzz.rs",
+    "tests/faults.rs",
+];
+
+/// What a step of `cargo xtask test` runs.
+pub fn step(sanitizer: Sanitizer, limit: Duration) -> Result<Outcome> {
+    run(sanitizer, limit, &|test| {
+        sanitizer == Sanitizer::Address || !TSAN_LEAVES_OUT.iter().any(|file| test.contains(file))
+    })
+}
+
+/// Compiles the tests, and runs those that are wanted. A test is known by its
+/// file and its name.
+fn run(sanitizer: Sanitizer, limit: Duration, wanted: &dyn Fn(&str) -> bool) -> Result<Outcome> {
+    setup::bindgen()?;
+    let rust = setup::kernel_rust()?;
+    let out = paths::target().join("sanitize").join(sanitizer.name());
+    let _lock = sh::lock(&out)?;
+    sh::say(format!("compiling the tests for {}", sanitizer.title()));
+    let mut cargo = sanitizer.cargo(&rust)?;
+    cargo
+        .current_dir(paths::root())
+        .args(["--package", "puffs-hosted", "--lib", "--tests"])
+        .args(["--target", &rust.host()?])
+        .arg("--target-dir")
+        .arg(&out);
+    let environment = [(sanitizer.variable(), sanitizer.options().as_ref())];
+    runner::run(&mut cargo, &environment, limit, wanted)
+}
+
+impl Sanitizer {
+    fn name(self) -> &'static str {
+        match self {
+            Sanitizer::Address => "address",
+            Sanitizer::Thread => "thread",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Sanitizer::Address => "AddressSanitizer",
+            Sanitizer::Thread => "ThreadSanitizer, and the standard library with them",
+        }
+    }
+
+    /// Where it takes its options from.
+    fn variable(self) -> &'static str {
+        match self {
+            Sanitizer::Address => "ASAN_OPTIONS",
+            Sanitizer::Thread => "TSAN_OPTIONS",
+        }
+    }
+
+    fn options(self) -> &'static str {
+        match self {
+            // Leaks are looked for when a test's process ends.
+            Sanitizer::Address => "detect_leaks=1:detect_stack_use_after_return=1",
+            // Nobody but the test's own thread is to be waited for in the end.
+            Sanitizer::Thread => "halt_on_error=1:second_deadlock_stack=1:atexit_sleep_ms=0",
+        }
+    }
+
+    /// The names of its runtime libraries: that of rustup's toolchains, and
+    /// those of clang.
+    fn runtimes(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Sanitizer::Address => ("asan", &["asan_static", "asan"]),
+            Sanitizer::Thread => ("tsan", &["tsan"]),
+        }
+    }
+
+    /// The command that compiles tests with it, up to what is compiled.
+    fn cargo(self, rust: &KernelRust) -> Result<Command> {
+        let mut flags = vec![format!("-Zsanitizer={}", self.name())];
+        let (own, of_clang) = self.runtimes();
+        if !rust.has_sanitizer(own) {
+            flags.push("-Zexternal-clangrt".into());
+            for name in of_clang {
+                let library = setup::sanitizer_runtime(rust, name)?;
+                // Before everything else, for it takes the place of functions
+                // of the C library.
+                flags.push(format!(
+                    "-Zpre-link-args=-Wl,--whole-archive,{},--no-whole-archive",
+                    library.display()
+                ));
+                let symbols = library.with_extension("a.syms");
+                if symbols.is_file() {
+                    // Shared libraries are to use those, too.
+                    flags.push(format!(
+                        "-Clink-arg=-Wl,--dynamic-list={}",
+                        symbols.display()
+                    ));
+                }
+            }
+        }
+        let mut cargo = rust.host_cargo("test");
+        match self {
+            // The standard library is not instrumented, which is said to be
+            // all right here.
+            Sanitizer::Address => flags.push("-Cunsafe-allow-abi-mismatch=sanitizer".into()),
+            Sanitizer::Thread => {
+                cargo.args(["-Z", "build-std"]);
+            }
+        }
+        cargo
+            .env("RUSTFLAGS", flags.join(" "))
+            // The tests unwind whatever the profile says, and there is to be
+            // one standard library.
+            .env("CARGO_PROFILE_DEV_PANIC", "unwind")
+            .env("CARGO_PROFILE_TEST_OPT_LEVEL", "1")
+            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+            .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
+            .env("CARGO_PROFILE_TEST_DEBUG", "line-tables-only");
+        Ok(cargo)
+    }
+}
