@@ -73,7 +73,7 @@ enum Ended {
     Well,
     /// With an expectation that was not met.
     Failed(String),
-    /// With a panic of the kernel.
+    /// With a panic of the kernel, or what would be one.
     Panicked(String),
     /// Not within the limit.
     Hung,
@@ -112,6 +112,9 @@ impl Ended {
         }
         if !in_time || output.contains("hang: ") {
             return Ended::Hung;
+        }
+        if output.contains("(signal: 11 ") {
+            return Ended::Panicked("SIGSEGV".into());
         }
         // Rust says where on a line, and what on the next.
         let place = after("panicked at ");
