@@ -8,6 +8,7 @@ mod audit;
 mod check;
 mod demo;
 mod elf;
+mod fuzz;
 mod headers;
 mod kmod;
 mod paths;
@@ -47,6 +48,7 @@ enum Verb {
     Demo(demo::Demo),
     Test(test::Test),
     Sanitize(sanitize::Sanitize),
+    Fuzz(fuzz::Fuzz),
     Kmod(kmod::Kmod),
     CheckKmod(check::CheckKmod),
     Rump(rump::Rump),
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Verb::Demo(demo) => demo.run(),
         Verb::Test(test) => test.run(),
         Verb::Sanitize(sanitize) => sanitize.run(),
+        Verb::Fuzz(fuzz) => fuzz.run(),
         Verb::Kmod(kmod) => kmod.run(),
         Verb::CheckKmod(check) => check.run(),
         Verb::Rump(rump) => rump.run(),

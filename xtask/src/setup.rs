@@ -7,7 +7,7 @@
 
 use crate::{
     paths, sh,
-    toolchain::{self, KernelRust},
+    toolchain::{self, KernelRust, LlvmTools},
 };
 use anyhow::{bail, ensure, Context, Result};
 use std::{path::PathBuf, process::Command};
@@ -16,12 +16,17 @@ use std::{path::PathBuf, process::Command};
 /// the tests use.
 const ZIGLANG: &str = "0.17.0";
 
+/// The version of cargo-fuzz.
+const CARGO_FUZZ: &str = "0.13.1";
+
 /// Everything at once.
 pub fn run() -> Result<()> {
     c_tools()?;
     host_rust_tools()?;
     kernel_rust()?;
     netbsd_headers()?;
+    fuzz_tools()?;
+    llvm_tools()?;
     sh::say("everything is there");
     Ok(())
 }
@@ -86,6 +91,58 @@ pub fn sanitizer_runtime(rust: &KernelRust, name: &str) -> Result<PathBuf> {
         need(&[("the runtime libraries of the sanitizers", &package, &there)])?;
     }
     Ok(library)
+}
+
+/// What compiles libFuzzer.
+pub fn fuzz_compiler() -> Result<()> {
+    bindgen()?;
+    need(&[("a C++ compiler", "g++", &|| sh::on_path("c++"))])
+}
+
+/// cargo-fuzz, and what it needs; returns the program.
+pub fn fuzz_tools() -> Result<PathBuf> {
+    fuzz_compiler()?;
+    let work = paths::target().join("tools");
+    let _lock = sh::lock(&work)?;
+    let program = work.join("bin/cargo-fuzz");
+    let wanted = format!("cargo-fuzz {CARGO_FUZZ}");
+    let is_there = || {
+        let version = sh::cmd(&program).args(["fuzz", "--version"]).output();
+        version.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).trim() == wanted)
+    };
+    if !is_there() {
+        sh::say(format!("installing {wanted}"));
+        sh::run(
+            toolchain::host_cargo()
+                .args(["install", "--quiet", "--locked", "--force", "cargo-fuzz"])
+                .args(["--version", CARGO_FUZZ])
+                .arg("--root")
+                .arg(&work),
+        )?;
+        ensure!(is_there(), "{} is not {wanted}", program.display());
+    }
+    Ok(program)
+}
+
+/// AddressSanitizer's runtime for a Rust that brings none; `None` if there is
+/// none for it.
+pub fn asan_runtime() -> Result<Option<PathBuf>> {
+    let package = format!("libclang-rt-{}-dev", toolchain::llvm_major()?);
+    let installed = need(&[("AddressSanitizer's runtime", &package, &|| {
+        toolchain::clang_asan().is_some()
+    })]);
+    if let Err(error) = installed {
+        sh::say(format!("{error:#}"));
+    }
+    Ok(toolchain::clang_asan())
+}
+
+/// What reads coverage data, of the version of rustc's LLVM.
+pub fn llvm_tools() -> Result<LlvmTools> {
+    let package = format!("llvm-{}", toolchain::llvm_major()?);
+    let what = "llvm-cov of rustc's version (rustup component add llvm-tools)";
+    need(&[(what, &package, &|| LlvmTools::find().is_some())])?;
+    LlvmTools::find().context("the LLVM tools that were just installed are not usable")
 }
 
 /// The directory of NetBSD's installed headers, in the layout of the zig

@@ -8,7 +8,7 @@ use crate::{
     audit,
     check::{self, Rules},
     elf::{Elf, Place},
-    kmod, paths,
+    fuzz, kmod, paths,
     runner::{self, Outcome},
     rustlib,
     sanitize::{self, Sanitizer},
@@ -63,7 +63,7 @@ fn one(result: Result<()>) -> Result<Count> {
 
 /// The steps: name, what it does, the function that does it.
 type Step = (&'static str, &'static str, fn(&Test) -> Result<Count>);
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     ("fmt", "the format of the sources (rustfmt)", |_| one(fmt())),
     (
         "unsafe",
@@ -74,6 +74,7 @@ const STEPS: [Step; 12] = [
     ("doc", "the documentation (no warnings)", |_| one(doc())),
     ("tests", "the tests of the workspace", tests),
     ("models", "the models, on many schedules", models),
+    ("fuzz", "the fuzz targets, for a minute", fuzz),
     (
         "asan",
         "the hosted kernel's tests under AddressSanitizer",
@@ -163,7 +164,9 @@ fn cargo(arguments: &[&str]) -> Command {
 
 fn fmt() -> Result<()> {
     setup::host_rust_tools()?;
-    sh::run(&mut cargo(&["fmt", "--all", "--check"]))
+    sh::run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    // The fuzz targets are a workspace of their own.
+    sh::run(cargo(&["fmt", "--check"]).current_dir(fuzz::dir()))
 }
 
 fn unsafe_audit() -> Result<()> {
@@ -230,6 +233,16 @@ fn models(options: &Test) -> Result<Count> {
     });
     let outcome = runner::run(&mut cargo(&selection), &[], limit, &|_| true)?;
     Ok(outcome.into())
+}
+
+/// How long each fuzz target runs.
+const FUZZ_SECONDS: u64 = 60;
+
+fn fuzz(_: &Test) -> Result<Count> {
+    Ok(Count {
+        passed: fuzz::all(FUZZ_SECONDS)?,
+        failed: 0,
+    })
 }
 
 /// Compiles every line of the shim, for what it says; see `sys_headers/README.md`.

@@ -18,6 +18,85 @@ pub fn host_cargo() -> Command {
     sh::cmd(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
+/// The rustc that this driver's cargo uses.
+fn host_rustc() -> Command {
+    sh::cmd(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+}
+
+/// What `rustc -vV` says under a heading.
+fn about_rustc(heading: &str) -> Result<String> {
+    let text = sh::output(host_rustc().arg("-vV"))?;
+    text.lines()
+        .find_map(|line| line.strip_prefix(heading)?.strip_prefix(": "))
+        .map(str::to_owned)
+        .with_context(|| format!("rustc -vV does not say its {heading}"))
+}
+
+/// The machine that this runs on, in Rust's words.
+pub fn host_triple() -> Result<String> {
+    about_rustc("host")
+}
+
+/// The major version of the LLVM that rustc has.
+pub fn llvm_major() -> Result<u32> {
+    let version = about_rustc("LLVM version")?;
+    let major = version.split('.').next().unwrap_or_default();
+    major
+        .parse()
+        .with_context(|| format!("{version} is no version of LLVM"))
+}
+
+/// Where rustc has libraries and programs for the host.
+fn host_rustlib() -> Result<PathBuf> {
+    let sysroot = sh::output(host_rustc().args(["--print", "sysroot"]))?;
+    Ok(Path::new(sysroot.trim())
+        .join("lib/rustlib")
+        .join(host_triple()?))
+}
+
+/// Does the toolchain bring AddressSanitizer's runtime?
+pub fn has_asan() -> Result<bool> {
+    let is_runtime = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with("_rt.asan.a")
+    };
+    Ok(has_entry(&host_rustlib()?.join("lib"), is_runtime))
+}
+
+/// AddressSanitizer's runtime as clang of the same LLVM has it, if it is there.
+pub fn clang_asan() -> Option<PathBuf> {
+    let llvm = llvm_major().ok()?;
+    let arch = host_triple().ok()?.split('-').next()?.to_owned();
+    let dir = Path::new("/usr/lib").join(format!("llvm-{llvm}/lib/clang/{llvm}/lib/linux"));
+    let runtime = dir.join(format!("libclang_rt.asan-{arch}.a"));
+    runtime.is_file().then_some(runtime)
+}
+
+/// The programs that read coverage data.
+pub struct LlvmTools {
+    /// llvm-profdata.
+    pub profdata: PathBuf,
+    /// llvm-cov.
+    pub cov: PathBuf,
+}
+
+impl LlvmTools {
+    /// Those of rustc's own version: the toolchain's (rustup's component
+    /// `llvm-tools`), or the system's.
+    pub fn find() -> Option<LlvmTools> {
+        let llvm = llvm_major().ok()?;
+        let own = host_rustlib().ok()?.join("bin");
+        let system = Path::new("/usr/lib").join(format!("llvm-{llvm}/bin"));
+        [own, system]
+            .into_iter()
+            .map(|dir| LlvmTools {
+                profdata: dir.join("llvm-profdata"),
+                cov: dir.join("llvm-cov"),
+            })
+            .find(|tools| tools.profdata.is_file() && tools.cov.is_file())
+    }
+}
+
 /// A Rust toolchain that can compile `core`.
 pub struct KernelRust {
     cargo: PathBuf,

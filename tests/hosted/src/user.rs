@@ -6,6 +6,7 @@ use crate::{
         lwp::{self, Bound, Lwp, Process, SIGTERM},
         vfs::{self, Mount},
         vnode::VnodeRef,
+        Actor,
     },
     rt,
     vnops::{self, vattr_null, Name},
@@ -185,6 +186,11 @@ impl User {
             Ok(thread) => Task { lwp, thread },
             Err(error) => panic!("no thread: {error}"),
         }
+    }
+
+    /// A thread of it that runs on the host's threads which tell it to.
+    pub fn actor(&self, name: &str) -> Actor {
+        Actor::new(self.pid(), &format!("{}/{name}", self.name))
     }
 
     /// Runs `f` as a thread of this process.
@@ -623,6 +629,7 @@ impl User {
     /// What the file system says.
     pub fn fhstat(&self, mount: &Mount, handle: &[u8]) -> Result<(usize, Vattr)> {
         self.call(|| {
+            let mount = vfs::hold(mount).ok_or(Errno::ENOENT)?;
             let mut fid = handle.to_vec();
             let vnode = mount.vfs_fhtovp(&mut fid)?;
             let done = vnops::getattr(&vnode, self.cred());
@@ -645,6 +652,7 @@ impl User {
         name: Option<&std::ffi::CStr>,
     ) -> Result<()> {
         self.call(|| {
+            let mount = vfs::hold(mount).ok_or(Errno::ENOENT)?;
             let vnode = file.map(|file| self.walk(file, true, 0)).transpose()?;
             if let Some(vnode) = &vnode {
                 vnode.lock(true, false)?;

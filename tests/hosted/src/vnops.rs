@@ -21,7 +21,7 @@ use puffs_rs::{
     abi::{
         self,
         consts::{MAXPATHLEN, MSGSTRUCT_MAX, VNOVAL},
-        vn, Cookie, ErrorOp, Message, Payload, Timespec, Vattr, VnOp, Vtype,
+        vn, Cookie, ErrorOp, Frame, Message, Payload, Req, Timespec, Vattr, VnOp, Vtype,
     },
     entry,
     kern::{
@@ -69,7 +69,18 @@ impl<T: Message> Msg<T> {
     }
 
     fn try_new(more: usize, cookie: usize, cansleep: bool) -> Option<Msg<T>> {
-        let len = size_of::<T>() + more;
+        Msg::of(
+            (T::CLASS.into(), T::OP),
+            size_of::<T>() + more,
+            cookie,
+            cansleep,
+        )
+    }
+}
+
+impl<T: Frame> Msg<T> {
+    /// A message of `len` bytes of that class and operation.
+    fn of((class, op): (u16, u16), len: usize, cookie: usize, cansleep: bool) -> Option<Msg<T>> {
         let (mut park, mut memory) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: places for the results.
         let error =
@@ -77,10 +88,9 @@ impl<T: Message> Msg<T> {
         if error != 0 {
             return None;
         }
-        let class = i32::from(u16::from(T::CLASS));
         let key = ptr::without_provenance_mut(cookie);
         // SAFETY: a fresh park.
-        unsafe { entry::puffs_msg_setinfo(park, class, i32::from(T::OP), key) };
+        unsafe { entry::puffs_msg_setinfo(park, class.into(), op.into(), key) };
         Some(Msg {
             park,
             memory: memory.cast(),
@@ -1423,7 +1433,96 @@ pub fn request<T: Message, R>(
     })
 }
 
-/// The same, fire and forget.
+/// A request that was sent, and that its caller has not waited for yet: for
+/// harnesses that do between the two what other threads would do.
+pub struct Call {
+    msg: Msg<Req>,
+    pmp: Arc<Pmp>,
+    node: NodeHold,
+}
+
+impl Call {
+    /// Sends a request of any class and operation about a file. `message` is
+    /// the whole of it, header included; the server does not get the last
+    /// `delta` bytes. With `forget` nobody is to wait for it, but
+    /// [`finish`](Self::finish) is called all the same.
+    ///
+    /// # Errors
+    /// ENXIO if the vnode is dead.
+    ///
+    /// # Panics
+    /// If the message has no room for a header.
+    pub fn send(
+        vnode: &VnodeRef,
+        operation: (u16, u16),
+        message: &[u8],
+        delta: usize,
+        forget: bool,
+    ) -> Result<Call> {
+        let _kernel = KernelLock::enter();
+        let pmp = pmp_of(vnode)?;
+        let node = NodeHold::new(vnode)?;
+        let Some(mut msg) = Msg::<Req>::of(operation, message.len(), vnode.cookie(), true) else {
+            panic!("a message of {} bytes", message.len());
+        };
+        let start = size_of::<Req>();
+        msg.bytes()[start..].copy_from_slice(&message[start..]);
+        if delta != 0 {
+            msg.set_delta(delta);
+        }
+        if forget {
+            msg.set_faf();
+        }
+        msg.enqueue(&pmp);
+        Ok(Call { msg, pmp, node })
+    }
+
+    /// The number that the server knows it by; 0 if it is not to reply, or
+    /// was not sent.
+    pub fn id(&mut self) -> u64 {
+        self.msg.body().id
+    }
+
+    /// Waits for the outcome: that, and the message as it is then.
+    pub fn finish(mut self) -> (Result<()>, Vec<u8>) {
+        let _kernel = KernelLock::enter();
+        let outcome = self.msg.wait(&self.pmp, [self.node.0, NONE]);
+        (outcome, self.msg.bytes().to_vec())
+    }
+}
+
+/// I/O on a buffer in the background, as the page cache does it: from its
+/// start to its end.
+pub struct Transferring(BufHold);
+
+impl Transferring {
+    /// Starts to read into memory that holds what another file left there.
+    pub fn read(vnode: &VnodeRef, offset: i64, len: usize) -> Transferring {
+        let buf = BufHold::new(vec![STALE; len]);
+        strategy(vnode, &buf, Transfer::Read, offset, true);
+        Transferring(buf)
+    }
+
+    /// Starts to write.
+    pub fn write(vnode: &VnodeRef, offset: i64, data: &[u8]) -> Transferring {
+        let buf = BufHold::new(data.to_vec());
+        strategy(vnode, &buf, Transfer::Write, offset, true);
+        Transferring(buf)
+    }
+
+    /// Is it through?
+    pub fn is_done(&self) -> bool {
+        self.0.is_done()
+    }
+
+    /// Waits for its end: the errno, how much was not moved, and the memory.
+    pub fn finish(self) -> (i32, usize, Vec<u8>) {
+        let (error, resid) = self.0.wait();
+        (error, resid, self.0.bytes().to_vec())
+    }
+}
+
+/// Asks for any operation on a file as [`request`] does, fire and forget.
 ///
 /// # Errors
 /// ENXIO if the vnode is dead.
@@ -1460,22 +1559,17 @@ fn message<T: Message>(
 /// another file left there; returns the errno, how much was not moved, and
 /// the memory.
 pub fn read_buffer(vnode: &VnodeRef, offset: i64, len: usize) -> (i32, usize, Vec<u8>) {
-    let buf = BufHold::new(vec![STALE; len]);
-    let (error, resid) = vnode.mount().with_trans_for_fs(|| {
-        strategy(vnode, &buf, Transfer::Read, offset, true);
-        buf.wait()
-    });
-    (error, resid, buf.bytes().to_vec())
+    let mount = vnode.mount();
+    mount.with_trans_for_fs(|| Transferring::read(vnode, offset, len).finish())
 }
 
 /// Writes a buffer in the background; returns the errno and how much was not
 /// moved.
 pub fn write_buffer(vnode: &VnodeRef, offset: i64, data: &[u8]) -> (i32, usize) {
-    let buf = BufHold::new(data.to_vec());
-    vnode.mount().with_trans_for_fs(|| {
-        strategy(vnode, &buf, Transfer::Write, offset, true);
-        buf.wait()
-    })
+    let mount = vnode.mount();
+    let write = || Transferring::write(vnode, offset, data).finish();
+    let (error, resid, _) = mount.with_trans_for_fs(write);
+    (error, resid)
 }
 
 /// VFS_VPTOFH with so much room: the handle, or the errno and the room that it

@@ -1,59 +1,19 @@
-//! Random frames: whatever a server writes, the kernel goes on, and nothing is
-//! left.
+//! Random histories: whatever a server and its callers do at the same time,
+//! the kernel goes on, and nothing is left. What a server can write, one thing
+//! after the other, is for the fuzz targets in `tests/fuzz`.
 
 use proptest::prelude::*;
 use puffs_hosted::{
-    bench::{quiet_args, Bench, MNT},
+    bench::{quiet_args, Bench},
     kernel::{self, MNT_FORCE},
     server::Frame,
     user::Task,
-    vnops::{self, read_buffer},
+    vnops,
 };
 use puffs_rs::{
-    abi::{vn, Cookie, Req, Vtype},
+    abi::{vn, Req},
     kern::Result,
 };
-
-/// Requests of several kinds that wait for their replies.
-fn callers(bench: &Bench) -> Vec<Task<Result<()>>> {
-    let (root, file) = (
-        bench.root(),
-        bench.file("f", Cookie(0x5000), Vtype::Reg, 1 << 20),
-    );
-    let again = root.again();
-    vec![
-        bench.call(|user| user.statvfs(MNT).map(drop)),
-        bench.call(|user| user.getfh(MNT, 64).map(drop).map_err(|(error, _)| error)),
-        bench.call(move |_| {
-            vnops::request::<vn::Read, _>(
-                &root,
-                256,
-                256,
-                |msg, _| msg.resid = 256,
-                |msg, _| {
-                    assert!(msg.resid <= 256);
-                },
-            )
-        }),
-        bench.call(move |_| {
-            vnops::request::<vn::Readlink, _>(
-                &again,
-                0,
-                0,
-                |_, _| {},
-                |msg, _| {
-                    assert!(msg.linklen <= msg.link.len());
-                },
-            )
-        }),
-        bench.call(move |_| {
-            let (error, resid, data) = read_buffer(&file, 0, 4096);
-            assert_eq!(data.len(), 4096);
-            assert!(resid == 0 || error != 0);
-            puffs_rs::kern::Errno::check(error)
-        }),
-    ]
-}
 
 /// How one frame of the server's is made from a request that it read.
 #[derive(Clone, Debug)]
@@ -122,50 +82,6 @@ fn end(bench: Bench, calls: Vec<Task<Result<()>>>) {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
-
-    /// Frames of random bytes.
-    #[test]
-    fn random_frames(frames in proptest::collection::vec(
-        proptest::collection::vec(any::<u8>(), 8..300), 1..40,
-    )) {
-        let bench = Bench::new();
-        for bytes in frames {
-            let mut frame = Frame::from_bytes(&bytes);
-            frame.set_framelen(bytes.len());
-            // A frame may be a request to unmount.
-            if bench.try_send(&frame).is_err() {
-                break;
-            }
-        }
-        end(bench, Vec::new());
-    }
-
-    /// Replies to real requests, bent in every way.
-    #[test]
-    fn bent_replies(mutations in proptest::collection::vec(mutation(), 1..40)) {
-        let bench = Bench::new();
-        let calls = callers(&bench);
-        let client = bench.client();
-        client.file().set_nonblock(true);
-        let mut requests = Vec::new();
-        for mutation in &mutations {
-            bench.server.run(|_| {
-                while let Ok(frame) = client.read() {
-                    requests.push(frame);
-                }
-            });
-            let frame = match requests.len() {
-                0 => mutation.apply(&Frame::new(size_of::<Req>())),
-                len => mutation.apply(&requests[mutation.rv.unsigned_abs() as usize % len]),
-            };
-            let sent = bench.server.run(|_| client.write(&frame));
-            if sent.is_err() {
-                break;
-            }
-        }
-        bench.server.run(|_| drop(client));
-        end(bench, calls);
-    }
 
     /// Good and bad things in random order: calls, signals, replies, flushes,
     /// unmounts.

@@ -6,7 +6,7 @@
 //! if it asked for that, or by the clock. Whoever sleeps gives the kernel lock
 //! up, as [`kernel_lock`](super::big) has it.
 
-use super::{big, chaos, clock, fatal::fatal, faults, registry::lock, sync, vnode};
+use super::{actor, big, chaos, clock, fatal::fatal, faults, registry::lock, sync, vnode};
 use crate::rt;
 use puffs_rs::kern::sys::pk_sigset;
 use std::{
@@ -227,7 +227,7 @@ impl Lwp {
         with(|sched| sched.lwps.get(&self.lid).map_or(0, |state| state.mask))
     }
 
-    fn retire(&self) {
+    pub(crate) fn retire(&self) {
         with(|sched| sched.lwps.remove(&self.lid));
     }
 }
@@ -251,6 +251,11 @@ pub(crate) fn is_of(pid: i32) -> bool {
     CURRENT.with(|current| current.borrow().as_ref().is_some_and(|lwp| lwp.pid == pid))
 }
 
+/// Makes another lwp the calling one; returns the one that was.
+pub(crate) fn switch(to: Option<Arc<Lwp>>) -> Option<Arc<Lwp>> {
+    CURRENT.with(|current| current.replace(to))
+}
+
 /// The calling thread as an lwp, for as long as this exists.
 pub(crate) struct Bound {
     lwp: Arc<Lwp>,
@@ -259,14 +264,14 @@ pub(crate) struct Bound {
 
 impl Bound {
     pub(crate) fn new(lwp: Arc<Lwp>) -> Bound {
-        let previous = CURRENT.with(|current| current.replace(Some(lwp.clone())));
+        let previous = switch(Some(lwp.clone()));
         Bound { lwp, previous }
     }
 }
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        CURRENT.with(|current| current.replace(self.previous.take()));
+        switch(self.previous.take());
         self.lwp.retire();
     }
 }
@@ -345,6 +350,12 @@ pub(crate) fn sleep(channel: usize, why: &str, limits: Limits, unlock: impl FnOn
         });
         match outcome {
             Ok(outcome) => break outcome,
+            Err(_) if actor::is_hooked() => {
+                if !actor::sleeping(why) {
+                    // A thread of its own may wake us.
+                    rt::park(Some(Duration::from_micros(20)));
+                }
+            }
             Err(left) => rt::park(left.map(clock::duration)),
         }
     };

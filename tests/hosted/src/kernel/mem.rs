@@ -87,6 +87,11 @@ pub(crate) fn kmem_count() -> Count {
     }
 }
 
+/// How many blocks are out.
+pub(crate) fn kmem_blocks() -> usize {
+    lock(&BLOCKS).get_or_insert_default().len()
+}
+
 /// The most blocks that were out at once.
 pub(crate) fn kmem_peak() -> usize {
     PEAK.load(Ordering::Relaxed)
@@ -124,6 +129,7 @@ struct Objects {
 }
 
 static POOLS: Registry<Pool> = Registry::new("pool");
+static OUT: AtomicUsize = AtomicUsize::new(0);
 
 /// How many objects of each pool are out.
 pub(crate) fn pool_counts() -> Vec<(String, Count)> {
@@ -133,6 +139,11 @@ pub(crate) fn pool_counts() -> Vec<(String, Count)> {
         (pool.name.clone(), Count { objects, bytes })
     };
     POOLS.all().iter().map(|pool| count(pool)).collect()
+}
+
+/// How many objects of all pools are out.
+pub(crate) fn pool_objects() -> usize {
+    OUT.load(Ordering::Relaxed)
 }
 
 /// How many objects were taken out of each pool so far.
@@ -261,6 +272,7 @@ pub(crate) unsafe extern "C" fn pk_pool_get(pool: *mut pk_pool, cansleep: bool) 
     let mut objects = lock(&pool.objects);
     objects.out.push(object.expose_provenance());
     objects.gets += 1;
+    OUT.fetch_add(1, Ordering::Relaxed);
     object
 }
 
@@ -274,6 +286,7 @@ pub(crate) unsafe extern "C" fn pk_pool_put(pool: *mut pk_pool, object: *mut c_v
         };
         objects.out.swap_remove(at);
         objects.puts += 1;
+        OUT.fetch_sub(1, Ordering::Relaxed);
         // Every second one is freed for good, so that a use after this shows.
         let cache = objects.puts.is_multiple_of(2);
         if cache {

@@ -9,6 +9,7 @@
 //! loading, unloading, and every pool back to its count in between.
 
 mod abi;
+pub(crate) mod actor;
 pub(crate) mod big;
 pub(crate) mod buf;
 pub(crate) mod cache;
@@ -31,6 +32,7 @@ pub(crate) mod vnode;
 mod watchdog;
 
 pub use abi::SERVICES;
+pub use actor::{on_sleep, Actor};
 pub use buf::STALE;
 pub use clock::HZ;
 pub use faults::{fails, served, Fault, Kind, Plan};
@@ -244,6 +246,27 @@ impl Kernel {
         add("buf", buf::count(), 0);
         add("kernel thread", thread::count(), 0);
         out
+    }
+
+    /// How many vnodes there are.
+    pub fn vnodes(&self) -> usize {
+        vnode::count()
+    }
+
+    /// How many things of any kind are outstanding, all kinds together; quick,
+    /// where [`outstanding`](Self::outstanding) is exact.
+    pub fn tally(&self) -> usize {
+        mem::kmem_blocks()
+            + mem::pool_objects()
+            + sync::mutex_count()
+            + vfs::count()
+            + node::pmp_count()
+            + node::node_count()
+            + vnode::count()
+            + vnode::iter_count()
+            + putter::count()
+            + buf::count()
+            + thread::count()
     }
 
     /// Waits until nothing of one kind is outstanding.

@@ -19,6 +19,7 @@ const SHARDS: usize = 16;
 /// All live structures of one type.
 pub(crate) struct Registry<T> {
     kind: &'static str,
+    alive: AtomicUsize,
     shards: [RwLock<BTreeMap<usize, Arc<T>>>; SHARDS],
 }
 
@@ -32,6 +33,7 @@ impl<T> Registry<T> {
     pub(crate) const fn new(kind: &'static str) -> Self {
         Registry {
             kind,
+            alive: AtomicUsize::new(0),
             shards: [const { RwLock::new(BTreeMap::new()) }; SHARDS],
         }
     }
@@ -49,6 +51,7 @@ impl<T> Registry<T> {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         shard.insert(handle, Arc::clone(&made));
+        self.alive.fetch_add(1, Ordering::Relaxed);
         made
     }
 
@@ -80,7 +83,10 @@ impl<T> Registry<T> {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         match shard.remove(&handle) {
-            Some(found) => found,
+            Some(found) => {
+                self.alive.fetch_sub(1, Ordering::Relaxed);
+                found
+            }
             None => fatal!("{} freed twice: {handle:#x}", self.kind),
         }
     }
@@ -98,10 +104,7 @@ impl<T> Registry<T> {
 
     /// How many are alive.
     pub(crate) fn count(&self) -> usize {
-        let len = |shard: &RwLock<BTreeMap<usize, Arc<T>>>| {
-            shard.read().unwrap_or_else(PoisonError::into_inner).len()
-        };
-        self.shards.iter().map(len).sum()
+        self.alive.load(Ordering::Relaxed)
     }
 }
 

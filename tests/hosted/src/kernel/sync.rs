@@ -55,8 +55,21 @@ const CLASSES: usize = Class::Putter as usize + 1;
 static ORDER: [[AtomicBool; CLASSES]; CLASSES] =
     [const { [const { AtomicBool::new(false) }; CLASSES] }; CLASSES];
 
+/// The mutexes that a thread is inside, in the order in which it entered them.
+pub(crate) type Held = Vec<(usize, Class)>;
+
 rt::thread_local! {
-    static HELD: RefCell<Vec<(usize, Class)>> = const { RefCell::new(Vec::new()) };
+    static HELD: RefCell<Held> = const { RefCell::new(Vec::new()) };
+}
+
+/// Takes away what the calling thread is inside of, for another lwp on it.
+pub(crate) fn take_held() -> Held {
+    HELD.with_borrow_mut(std::mem::take)
+}
+
+/// Gives it back.
+pub(crate) fn give_held(held: Held) {
+    HELD.with_borrow_mut(|now| *now = held);
 }
 
 /// An adaptive mutex.

@@ -80,7 +80,10 @@ pub(crate) unsafe extern "C" fn pk_thread_create(
     });
     match spawned {
         Ok(thread) => {
-            lock(&THREADS).push(thread);
+            let mut threads = lock(&THREADS);
+            // What was joined late would keep its stack until then.
+            threads.retain(|thread| !thread.is_finished());
+            threads.push(thread);
             0
         }
         Err(_) => {

@@ -129,6 +129,14 @@ impl Drop for MountHold {
     }
 }
 
+/// Holds a mount's structure; `None` if the last reference is gone.
+pub(crate) fn hold(mount: &Mount) -> Option<MountHold> {
+    if !mount.try_reference() {
+        return None;
+    }
+    Some(MountHold(of(mount.raw())))
+}
+
 /// The mount at the longest prefix of `path`, and the rest of the path.
 pub(crate) fn find(path: &str) -> Option<(MountHold, String)> {
     let mounted = lock(&MOUNTED);

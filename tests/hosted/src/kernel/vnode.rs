@@ -42,6 +42,17 @@ rt::thread_local! {
     static LOCKED: Cell<usize> = const { Cell::new(0) };
 }
 
+/// Takes away how many vnodes the calling thread has locked, for another lwp
+/// on it.
+pub(crate) fn take_locked() -> usize {
+    LOCKED.replace(0)
+}
+
+/// Gives it back.
+pub(crate) fn give_locked(locked: usize) {
+    LOCKED.set(locked);
+}
+
 /// Panics if the calling thread has a vnode locked.
 pub(crate) fn assert_none_locked(when: &str) {
     kassert!(
