@@ -311,6 +311,11 @@ fn answer(client: &Client) -> bool {
     let mut some = false;
     while let Ok(Some(request)) = client.try_read() {
         let header = *request.req();
+        some = true;
+        if header.id == 0 {
+            // Nobody waits.
+            continue;
+        }
         let is_vfs = header.opclass & OPCLASS_MASK == u16::from(OpClass::Vfs);
         let reply = match VfsOp::try_from(header.optype) {
             Ok(VfsOp::Statvfs) if is_vfs => request.reply_with(|reply: &mut vfs::Statvfs| {
@@ -329,8 +334,8 @@ fn answer(client: &Client) -> bool {
             _ if is_vfs && header.optype == VfsOp::Unmount as u16 => request.reply_header(),
             _ => request.reply_error(Errno::EOPNOTSUPP.get()),
         };
+        // A mount that goes away meanwhile takes it no more.
         let _ = client.write(&reply);
-        some = true;
     }
     client.file().set_nonblock(true);
     some
