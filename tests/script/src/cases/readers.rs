@@ -466,7 +466,10 @@ fn interrupted() -> Vec<Case> {
             .rows(&[14])
             .needs(Ability::Signals)
             .body(|script| {
-                let (gone, stays) = (ask(script), script.call(|calls| calls.stat(MNT).map(drop)));
+                let gone = ask(script);
+                // The second locks the root, which the first has to walk by.
+                script.wait_queued(1);
+                let stays = script.call(|calls| calls.stat(MNT).map(drop));
                 script.wait_queued(2);
                 gone.signal(SIGINT);
                 assert_eq!(script.join_aside(gone), Err(Errno::EINTR));
