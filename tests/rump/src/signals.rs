@@ -99,7 +99,8 @@ pub(crate) fn become_thread(signals: Option<Arc<Signals>>) -> Option<Arc<Signals
     CURRENT.replace(signals)
 }
 
-fn current() -> Option<Arc<Signals>> {
+/// The signals of the thread that the calling host thread is, if it is one.
+pub(crate) fn current() -> Option<Arc<Signals>> {
     CURRENT.with_borrow(Clone::clone)
 }
 

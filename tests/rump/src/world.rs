@@ -239,7 +239,8 @@ struct State {
 
 impl RumpDevice {
     fn call<T>(&self, call: impl FnOnce(i32) -> Result<T>) -> Result<T> {
-        let me = Arc::new(Signals::default());
+        // A thread of the process may be in the call, whose signals end it.
+        let me = signals::current().unwrap_or_default();
         let fd = {
             let mut state = lock(&self.state);
             let fd = state.fd.ok_or(errno(9 /* EBADF */))?;
@@ -247,6 +248,7 @@ impl RumpDevice {
             fd
         };
         let done = self.process.run(&me, || call(fd));
+        me.deliver();
         let mut state = lock(&self.state);
         state.inside.retain(|inside| !Arc::ptr_eq(inside, &me));
         done

@@ -26,6 +26,10 @@ pub enum Ability {
     /// Several threads may read one descriptor of the device at once
     /// (NetBSD's loses its place).
     SharedReaders,
+    /// `statvfs(2)` of a file system that goes away meanwhile (NetBSD's asks
+    /// the mount of a vnode without regard to whether it is dead by then, and
+    /// panics).
+    DyingStatvfs,
 }
 
 /// A kernel with puffs in it.

@@ -171,8 +171,8 @@ fn on_requests() -> Vec<Case> {
         case("it dies on the first request")
             .rows(&[11])
             .body(|script| {
-                script.expect(Rule::on::<vfs::Statvfs>().answer(|_| Answer::Die));
-                let ended = script.run(|calls| calls.statvfs(MNT).map(drop));
+                script.expect(Rule::on::<vn::Getattr>().answer(|_| Answer::Die));
+                let ended = script.run(|calls| calls.stat(MNT).map(drop));
                 another_mount_works(script);
                 ended.into()
             }),
@@ -336,10 +336,10 @@ fn last_words() -> Vec<Case> {
 
 /// It dies while what nobody waits for by name is under way.
 fn callbacks() -> Vec<Case> {
-    let open = |script: &Script| {
+    let open = |script: &Script, write: bool| {
         script.file("f", FILE, Vtype::Reg, 1 << 20);
         let how = How {
-            write: true,
+            write,
             create: false,
         };
         match script.run(move |calls| calls.open(&path("f"), how)) {
@@ -362,7 +362,7 @@ fn callbacks() -> Vec<Case> {
                 .caller(Ends::As("an event"))
                 .args(|args| ask_for(args, &[VnOp::Poll]))
                 .body(move |script| {
-                    let file = open(script);
+                    let file = open(script, false);
                     let call = script.call(move |calls| calls.poll(file, POLLIN, LONG));
                     if read {
                         script.next::<vn::Poll>();
@@ -382,7 +382,7 @@ fn callbacks() -> Vec<Case> {
                 .rows(&[11, 13])
                 .args(|args| ask_for(args, &[VnOp::Read]))
                 .body(move |script| {
-                    let file = open(script);
+                    let file = open(script, false);
                     let call = script.call(move |calls| calls.read(file, 0, 1 << 20).map(drop));
                     if read {
                         script.next::<vn::Read>();
@@ -401,7 +401,7 @@ fn callbacks() -> Vec<Case> {
                 .rows(&[11, 13])
                 .args(|args| ask_for(args, &[VnOp::Read, VnOp::Write, VnOp::Setattr]))
                 .body(move |script| {
-                    let file = open(script);
+                    let file = open(script, true);
                     script.allow(
                         Rule::on::<vn::Setattr>()
                             .reply(|request| request.reply_with::<vn::Setattr>(|_| {})),
@@ -458,11 +458,11 @@ fn again_and_again(script: &Script) -> Ends {
     for round in 0..20 {
         let again = Script::new(script.world.clone());
         assert_eq!(again.mount(&crate::mount_args()), Ok(()), "round {round}");
-        let call = again.call(|calls| calls.statvfs(MNT).map(drop));
+        let call = again.call(|calls| calls.stat(MNT).map(drop));
         if round % 2 == 0 {
             again.wait_queued(1);
         } else {
-            again.next::<vfs::Statvfs>();
+            again.next::<vn::Getattr>();
         }
         again.die();
         assert_eq!(again.join(call), Err(Errno::ENXIO), "round {round}");

@@ -365,7 +365,7 @@ fn crowds() -> Vec<Case> {
 
 /// The nodes' last words are asked for.
 fn inactive(args: &mut KArgs) {
-    ask_for(args, &[VnOp::Inactive, VnOp::Reclaim, VnOp::Pathconf]);
+    ask_for(args, &[VnOp::Inactive, VnOp::Reclaim, VnOp::Remove]);
 }
 
 fn single() -> Vec<Case> {
@@ -411,27 +411,6 @@ fn single() -> Vec<Case> {
                 }
                 Ends::As("success or EINTR")
             }),
-        case("a reader of the page cache does not leave before its pages are there")
-            .args(|args| ask_for(args, &[VnOp::Read]))
-            .body(|script| {
-                script.file("f", FILE, Vtype::Reg, 4096);
-                let call = script.call(|calls| {
-                    let file = calls.open(&path("f"), How::default())?;
-                    let data = calls.read(file, 0, 4096);
-                    calls.close(file)?;
-                    data
-                });
-                let request = script.next::<vn::Read>();
-                call.signal(SIGINT);
-                some_time(script);
-                assert!(!call.is_done());
-                let asked = request.get::<vn::Read>().resid;
-                let reply =
-                    request.reply_data::<vn::Read>(&vec![3; asked], |reply| reply.resid = 0);
-                script.send(&reply);
-                assert_eq!(script.join(call), Ok(vec![3; 4096]));
-                Ends::Well
-            }),
         case("a caller who leaves in a LOOKUP lets the next one in")
             .caller(LEAVES)
             .body(|script| {
@@ -473,9 +452,9 @@ fn single() -> Vec<Case> {
                 reply.req_mut().setbacks = SETBACK_NOREF_N1;
                 script.send(&reply);
                 assert_eq!(script.join(call), Ok(()));
-                // It is not locked meanwhile.
-                let call = script.call(|calls| calls.pathconf(&path("f"), 1).map(drop));
-                script.next::<vn::Pathconf>();
+                // It is not locked while the server removes it.
+                let call = script.call(|calls| calls.unlink(&path("f")));
+                script.next::<vn::Remove>();
                 let closed = script.run(move |calls| file.and_then(|file| calls.close(file)));
                 assert_eq!(closed, Ok(()));
                 let before = script.count::<vn::Inactive>();

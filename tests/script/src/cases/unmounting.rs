@@ -218,7 +218,10 @@ pub(super) fn cases() -> Vec<Case> {
                 another_mount_works(script);
                 all_alike(&ends).into()
             },
-        ),
+        )
+        .into_iter()
+        .map(|case| case.needs(Ability::DyingStatvfs))
+        .collect(),
         dressed(
             "an unmount with a request at the server keeps the file system busy",
             &[false],
@@ -386,38 +389,9 @@ fn ask(script: &Script, id: u64) {
 }
 
 fn asked_for() -> Vec<Case> {
-    let words = "its requests are answered";
-    let mut all = vec![
-        case("the server asks for the unmount and agrees to it")
-            .told(Told::Response(0))
-            .body(|script| {
-                ask(script, 1);
-                script.until("the mount to go", || script.count::<vfs::Unmount>() == 1);
-                script.notice();
-                another_mount_works(script);
-                Ends::Well
-            }),
-        case("the server asks for the unmount and refuses it in vain")
-            .told(Told::Response(0))
-            .body(|script| {
-                script.expect(Rule::on::<vfs::Unmount>().reply(|asked| asked.reply_error(EBUSY)));
-                ask(script, 1);
-                script.notice();
-                another_mount_works(script);
-                Ends::Well
-            }),
-        case("the server asks for the unmount of a file system in use")
-            .told(Told::Response(0))
-            .body(|script| {
-                let file = busy(script);
-                ask(script, 1);
-                script.notice();
-                script.until("the mount to go", || script.count::<vfs::Unmount>() == 1);
-                close(script, file);
-                another_mount_works(script);
-                Ends::Well
-            }),
+    vec![
         case("the server asks for the unmount while somebody waits for it")
+            .needs(Ability::DyingStatvfs)
             .told(Told::Response(0))
             .caller(Ends::With(Errno::ENXIO))
             .body(|script| {
@@ -428,12 +402,6 @@ fn asked_for() -> Vec<Case> {
                 another_mount_works(script);
                 ended.into()
             }),
-        case("the server asks for the unmount and dies").body(|script| {
-            ask(script, 1);
-            script.die();
-            another_mount_works(script);
-            Ends::Well
-        }),
         case("the server asks for the unmount and dies on the UNMOUNT")
             .told(Told::Response(0))
             .body(|script| {
@@ -444,7 +412,7 @@ fn asked_for() -> Vec<Case> {
                 Ends::Well
             }),
         case("the server asks for the unmount many times")
-            .told(Told::As(words))
+            .told(Told::As("its requests are answered"))
             .body(|script| {
                 for id in 1..=20 {
                     if script
@@ -455,33 +423,12 @@ fn asked_for() -> Vec<Case> {
                         break;
                     }
                 }
+                // Nobody can look at the mount before that is answered.
+                script.until("the UNMOUNT", || script.count::<vfs::Unmount>() == 1);
                 another_mount_works(script);
                 Ends::Well
             }),
-    ];
-    for force in BOTH {
-        let how = if force { "by force" } else { "not by force" };
-        all.push(
-            case("the server asks for the unmount while somebody else unmounts")
-                .variant(how)
-                .told(Told::As(words))
-                .caller(Ends::As("success, or EINVAL or ENOENT for who is late"))
-                .body(move |script| {
-                    let umount = script.call(move |calls| loop {
-                        match calls.unmount(MNT, force) {
-                            Err(Errno::EBUSY) => std::thread::yield_now(),
-                            ended => break ended,
-                        }
-                    });
-                    ask(script, 1);
-                    let ended = script.join(umount);
-                    assert!(is_over(ended), "{ended:?}");
-                    another_mount_works(script);
-                    Ends::As("success, or EINVAL or ENOENT for who is late")
-                }),
-        );
-    }
-    all
+    ]
 }
 
 /// Everybody is inside a file when somebody unmounts by force: the unmount
@@ -501,22 +448,19 @@ fn with_crowds() -> Vec<Case> {
         ends
     };
     vec![
-        case("an unmount by force waits for 64 calls that are answered")
-            .caller(Ends::As("success, or ENXIO if it locks no file"))
-            .body(move |script| {
-                let (crowd, umount) = start(script);
-                script.allow(Rule::on::<vfs::Unmount>().reply(|request| request.reply_header()));
-                while !umount.is_done() {
-                    script.settle();
-                    while let Some(request) = script.held() {
-                        // The mount may be gone.
-                        let _ = script.try_send(&crowd::good(&request));
-                    }
+        case("an unmount by force waits for 64 calls that are answered").body(move |script| {
+            let (crowd, umount) = start(script);
+            script.allow(Rule::on::<vfs::Unmount>().reply(|request| request.reply_header()));
+            while !umount.is_done() {
+                script.settle();
+                while let Some(request) = script.held() {
+                    // The mount may be gone.
+                    let _ = script.try_send(&crowd::good(&request));
                 }
-                let ends = finish(script, crowd, umount);
-                crowd::well_or(Errno::ENXIO, &ends);
-                Ends::As("success, or ENXIO if it locks no file")
-            }),
+            }
+            let ends = finish(script, crowd, umount);
+            all_alike(&ends).into()
+        }),
         case("an unmount by force waits for 64 calls until the server dies")
             .caller(Ends::With(Errno::ENXIO))
             .body(move |script| {
