@@ -213,15 +213,18 @@ fn start(target: &'static str, programs: &Path, limits: &[String]) -> Result<Run
         .args(limits)
         .arg(format!("-timeout={TIMEOUT}"))
         .arg(format!("-max_len={MAX_LEN}"))
-        // The targets count what is left, and keep the kernel from one input
-        // to the next.
         .arg("-detect_leaks=0")
         // How often each line is reached tells nothing, and takes time.
         .args(["-use_counters=0", "-entropic=0"])
         .arg("-print_final_stats=1")
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
-        // Inputs are short: what is freed need not be kept for long.
-        .env("ASAN_OPTIONS", "quarantine_size_mb=4:malloc_context_size=4")
+        // Inputs are short: what is freed need not be kept for long. The
+        // targets count what is left, and keep the kernel from one input to
+        // the next.
+        .env(
+            "ASAN_OPTIONS",
+            "quarantine_size_mb=4:malloc_context_size=4:detect_leaks=0",
+        )
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file);
@@ -266,6 +269,17 @@ fn finish(mut running: Running, programs: &Path) -> Result<()> {
         running.log.display(),
         programs.join(target).display()
     );
+}
+
+/// Lints of the targets.
+pub fn clippy() -> Result<()> {
+    setup::fuzz_compiler()?;
+    let mut command = toolchain::host_cargo();
+    command
+        .current_dir(dir())
+        .env("CARGO_TARGET_DIR", work().join("debug"))
+        .args(["clippy", "--quiet", "--locked", "--", "-D", "warnings"]);
+    sh::run(&mut command)
 }
 
 /// The program that runs inputs without libFuzzer, built in its own way.

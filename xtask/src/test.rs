@@ -187,7 +187,7 @@ fn clippy() -> Result<()> {
                 .args(["--", "-D", "warnings"]),
         )?;
     }
-    Ok(())
+    fuzz::clippy()
 }
 
 fn doc() -> Result<()> {

@@ -553,9 +553,13 @@ impl Server {
     fn turn(&mut self) -> bool {
         match self.next() {
             Some(Step::Leave) => {
-                self.script.u8();
+                // One that ends system calls, or one that must not end these.
+                let signal = match self.script.u8() % 2 {
+                    0 => kernel::SIGINT,
+                    _ => kernel::SIGALRM,
+                };
                 if let Some(caller) = &self.caller {
-                    caller.lwp().signal(kernel::SIGINT);
+                    caller.lwp().signal(signal);
                 }
             }
             Some(step) => self.step(step),
@@ -675,7 +679,7 @@ impl Server {
             frame[..len].copy_from_slice(&header.as_bytes()[..len]);
         }
         let whole = taken && framelen >= size_of::<Req>();
-        if whole && class == u16::from(OpClass::Flush) {
+        if taken && class == u16::from(OpClass::Flush) {
             // Those that the service thread answers are known by their ids.
             header.id &= FLUSH - 1;
             if framelen == size_of::<Flush>() {
@@ -973,15 +977,19 @@ impl<'a> Run<'a> {
         };
         let (asked, delta) = ops::request(op, want);
         let forget = how & 0x20 != 0;
+        let interrupted = how & 0x40 != 0;
         let vnode = if how & 0x08 != 0 {
             &self.station.file
         } else {
             &self.station.root
         };
         let mut waiters = self.station.waiters.borrow_mut();
-        let sent = waiters
-            .actor
-            .run(|| Call::send(vnode, (op.class, op.op), &asked, delta, forget));
+        let sent = waiters.actor.run(|| {
+            if interrupted {
+                waiters.actor.lwp().signal(kernel::SIGINT);
+            }
+            Call::send(vnode, (op.class, op.op), &asked, delta, forget)
+        });
         let Ok(mut call) = sent else { return };
         let id = call.id();
         let pages = (op.class, op.op) == (OpClass::Vn as u16, VnOp::Read as u16) && want.other;
@@ -996,7 +1004,7 @@ impl<'a> Run<'a> {
         if id == 0 {
             // Nobody waits, or it was not sent: who is not counted as a user
             // of the mount must not come back later.
-            waiters.finish(waiting, false);
+            waiters.finish(waiting, interrupted);
         } else {
             waiters.waiting.push(waiting);
         }
@@ -1051,10 +1059,25 @@ impl<'a> Run<'a> {
             if pages && header.rv == 0 {
                 finish_pages(&mut wanted, &asked);
             }
+            if header.rv == 0 {
+                ops::amend(op, &asked, &mut wanted, &got);
+            }
             wanted == got
         };
-        // A node knows its type better than the reply.
-        let disputed = (op.class, op.op) == (OpClass::Vn as u16, VnOp::Getattr as u16);
+        // The attributes in it are looked at once more, with the node.
+        let disputed = op.class == OpClass::Vn as u16
+            && match VnOp::try_from(op.op) {
+                Ok(VnOp::Getattr) => true,
+                Ok(
+                    VnOp::Setattr
+                    | VnOp::Lookup
+                    | VnOp::Create
+                    | VnOp::Mknod
+                    | VnOp::Mkdir
+                    | VnOp::Symlink,
+                ) => self.station.ttl,
+                _ => false,
+            };
         if code == header.rv && accepted {
             if code == 0 {
                 let root = ROOT;
@@ -1179,7 +1202,8 @@ impl<'a> Run<'a> {
             assert!(error != 0 || resid == 0, "a write of a part");
         }
         // No event is left for the next input.
-        while self.polls != 0 && !self.station.is_temporary {
+        let has_events = self.polls != 0 && !self.station.is_temporary;
+        for _ in 0..if has_events { 4 } else { 0 } {
             self.station.serve(|server| server.no_events = true);
             let file = &self.station.file;
             let poll = || vnops::poll_file(file, 0x7fff, false);
@@ -1243,8 +1267,29 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         let ending = (i % 4) as u8;
         add(op.name.to_lowercase(), ending, ending, &body.finish());
     }
+    let (inactive, readdir) = (25, 22);
+    let body = [call, inactive, 0x40, call, readdir, 0x44, read, 0];
+    add("interrupted".into(), 0, 0, &body);
+    let operation = step(Step::Operation);
+    let leave = step(Step::Leave);
+    add("alarm".into(), 0, 0, &[operation, 0, 0, leave, 1, read, 0]);
+    for word in [0x80, 0x8d, 0x8e, 0x90] {
+        let mut body = Writer::default();
+        for (op, field) in [
+            (6, 2),
+            (6, 3),
+            (0, 4),
+            (1, 1),
+            (1, 2),
+            (22, 5),
+            (22, 4),
+            (22, 1),
+        ] {
+            body.bytes(&[call, op, 0x14, read, 0, reply, 0, 1, 0, 0, field, word]);
+        }
+        add(format!("bounds-{word:x}"), 1, 0, &body.finish());
+    }
     for which in 0..20 {
-        let operation = step(Step::Operation);
         let body = [operation, which, 3, read, 0, reply, 0, 0, 0];
         add(format!("call-{which}"), which % 4, 0, &body);
     }
@@ -1263,7 +1308,7 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         }
     }
     add("pages".into(), 0, 0, &body.finish());
-    let (raw, flush, leave) = (step(Step::Raw), step(Step::Flush), step(Step::Leave));
+    let (raw, flush) = (step(Step::Raw), step(Step::Flush));
     for op in 0..6 {
         let body = [flush, op, op % 3, 0, 0, flush, op, 1, 1, 4];
         add(format!("flush-{op}"), op % 4, 0, &body);

@@ -2,9 +2,9 @@
 //! good reply looks like, and what its caller takes for granted in a reply.
 
 use puffs_rs::abi::{
-    consts::{MAXPATHLEN, VNOVAL},
-    vfs, vn, Cookie, CredKind, Kcn, KernelCred, Message, NameiOp, Payload, Req, Vattr, VfsOp, VnOp,
-    Vtype,
+    consts::{MAXPATHLEN, MSG_MAXSIZE, VNOVAL},
+    vfs, vn, Cookie, CredKind, Kcn, KernelCred, Message, NameiOp, OpClass, Payload, Req, Timespec,
+    Vattr, VfsOp, VnOp, Vtype,
 };
 use std::mem::offset_of;
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
@@ -47,14 +47,14 @@ macro_rules! op {
 
 /// All operations. New ones go to the end: inputs know them by their place.
 pub const OPS: [Op; 43] = [
-    op!(vn::Lookup [newnode, vtype, size, cn.consume]),
-    op!(vn::Create[newnode]),
-    op!(vn::Mknod[newnode]),
+    op!(vn::Lookup[newnode, vtype, size, cn.consume, va_ttl.sec, cn_ttl.nsec]),
+    op!(vn::Create[newnode, va.vtype, va_ttl.sec]),
+    op!(vn::Mknod[newnode, va.vtype, va_ttl.sec]),
     op!(vn::Open[oflags]),
     op!(vn::Close),
     op!(vn::Access),
-    op!(vn::Getattr [va.size, va.vtype]),
-    op!(vn::Setattr[va.size]),
+    op!(vn::Getattr[va.size, va.vtype, va_ttl.sec, va.blocksize]),
+    op!(vn::Setattr[va.size, va.vtype, va_ttl.nsec]),
     op!(vn::Read + [resid]),
     op!(vn::Write + [resid]),
     op!(vn::Ioctl),
@@ -66,10 +66,10 @@ pub const OPS: [Op; 43] = [
     op!(vn::Remove),
     op!(vn::Link),
     op!(vn::Rename),
-    op!(vn::Mkdir[newnode]),
+    op!(vn::Mkdir[newnode, va.vtype, cn_ttl.sec]),
     op!(vn::Rmdir),
-    op!(vn::Symlink[newnode]),
-    op!(vn::Readdir + [resid, ncookies, dentoff, eofflag]),
+    op!(vn::Symlink[newnode, va.vtype, cn_ttl.sec]),
+    op!(vn::Readdir + [resid, ncookies, dentoff, eofflag, offset, data]),
     op!(vn::Readlink[linklen]),
     op!(vn::Abortop),
     op!(vn::Inactive),
@@ -236,9 +236,7 @@ pub fn reply(request: &[u8], cookie: Cookie) -> Vec<u8> {
             reply.truncate(<vn::Write as Payload>::DATA);
         }
         (2, n) if n == VnOp::Poll as u16 => with(&mut reply, |msg: &mut vn::Poll| msg.events = 1),
-        (2, n) if n == VnOp::Readdir as u16 => with(&mut reply, |msg: &mut vn::Readdir| {
-            (msg.resid, msg.eofflag) = (0, 1);
-        }),
+        (2, n) if n == VnOp::Readdir as u16 => fill_listing(&mut reply),
         (2, n) if n == VnOp::Readlink as u16 => with(&mut reply, |msg: &mut vn::Readlink| {
             msg.linklen = 4;
             msg.link[..4].copy_from_slice(b"link");
@@ -275,6 +273,75 @@ pub fn reply(request: &[u8], cookie: Cookie) -> Vec<u8> {
         _ => reply.truncate(op.size),
     }
     reply
+}
+
+/// Lists one file, if there is room for that.
+fn fill_listing(reply: &mut [u8]) {
+    const ENTRY: &[u8] = b"\x02\0\0\0\0\0\0\0\x18\0\x01\0\x08a\0\0\0\0\0\0\0\0\0\0";
+
+    let mut start = 0;
+    with(reply, |msg: &mut vn::Readdir| {
+        msg.eofflag = 1;
+        msg.ncookies = 0;
+        start = <vn::Readdir as Payload>::DATA.saturating_add(msg.dentoff);
+        if let Some(left) = msg.resid.checked_sub(ENTRY.len()) {
+            msg.resid = left;
+            msg.offset += 1;
+        }
+    });
+    let end = start.saturating_add(ENTRY.len());
+    if let Some(room) = reply.get_mut(start..end) {
+        room.copy_from_slice(ENTRY);
+    }
+}
+
+/// Makes `wanted`, which is an accepted reply, what the core makes of it: it
+/// puts into `got` what the server left out, and bounds what it must believe.
+pub fn amend(op: &Op, asked: &[u8], wanted: &mut [u8], got: &[u8]) {
+    /// How long something may hold at most, in seconds.
+    const AGES: i64 = i32::MAX as i64 / 2 / puffs_hosted::kernel::HZ;
+
+    let right =
+        |time: Timespec| (0..=AGES).contains(&time.sec) && (0..1_000_000_000).contains(&time.nsec);
+    macro_rules! attributes {
+        ($message:ident: $($ttl:ident)+) => {{
+            let got: vn::$message = get(got);
+            with(wanted, |wanted: &mut vn::$message| {
+                $(if right(got.$ttl) {
+                    wanted.$ttl = got.$ttl;
+                })+
+                if got.va.blocksize <= MSG_MAXSIZE as isize {
+                    wanted.va.blocksize = got.va.blocksize;
+                }
+            });
+        }};
+    }
+    if op.class != OpClass::Vn as u16 {
+        return;
+    }
+    match VnOp::try_from(op.op) {
+        Ok(VnOp::Getattr) => attributes!(Getattr: va_ttl),
+        Ok(VnOp::Setattr) => attributes!(Setattr: va_ttl),
+        Ok(VnOp::Lookup) => attributes!(Lookup: va_ttl cn_ttl),
+        Ok(VnOp::Create) => attributes!(Create: va_ttl cn_ttl),
+        Ok(VnOp::Mknod) => attributes!(Mknod: va_ttl cn_ttl),
+        Ok(VnOp::Mkdir) => attributes!(Mkdir: va_ttl cn_ttl),
+        Ok(VnOp::Symlink) => attributes!(Symlink: va_ttl cn_ttl),
+        Ok(VnOp::Readdir) => {
+            let (asked, listing) = (get::<vn::Readdir>(asked), get::<vn::Readdir>(got));
+            with(wanted, |wanted: &mut vn::Readdir| {
+                wanted.eofflag = listing.eofflag;
+                wanted.ncookies = listing.ncookies;
+            });
+            // The offsets of the entries, as far as the server gave none.
+            let start = <vn::Readdir as Payload>::DATA;
+            let offsets = start..start + asked.dentoff;
+            if let Some((wanted, got)) = wanted.get_mut(offsets.clone()).zip(got.get(offsets)) {
+                wanted.copy_from_slice(got);
+            }
+        }
+        _ => {}
+    }
 }
 
 fn fill_attributes(va: &mut Vattr) {
