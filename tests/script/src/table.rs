@@ -175,5 +175,5 @@ plays them on the hosted kernel, `cargo xtask rump-test` on a rump kernel with
 NetBSD's own putter device.
 
 *Complaint* is a frame of class `PUFFSOP_ERROR`. *Row* is the number of the known
-defect of the C code that the case guards against.
+defect of the C code that the case guards against (`docs/DEFECTS.md`).
 ";
