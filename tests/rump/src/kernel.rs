@@ -4,6 +4,7 @@ use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LAZY};
 use std::{
     ffi::{c_char, c_int, c_void},
     sync::OnceLock,
+    time::Duration,
 };
 
 /// What a rump kernel with puffs consists of, in the order in which it is
@@ -180,6 +181,11 @@ pub(crate) fn boot() -> Result<(), String> {
     if let Some(desired) = desired {
         DESIRED_VNODES.get_or_init(|| DesiredVnodes(*desired));
     }
+    let variable = b"rumpns_hardclock_ticks";
+    let ticks = libraries.iter().find_map(|library| {
+        // SAFETY: the type is that of the variable of this name.
+        unsafe { library.get::<*const c_int>(variable) }.ok()
+    });
     // For good: threads of the kernel run in it until the process ends.
     std::mem::forget(libraries);
     let functions = FUNCTIONS.get_or_init(|| functions);
@@ -187,9 +193,22 @@ pub(crate) fn boot() -> Result<(), String> {
     unsafe { (functions.rump_boot_setsigmodel)(SIGNALS_IGNORED) };
     // SAFETY: everything that the kernel consists of is loaded.
     let error = unsafe { (functions.rump_init)() };
-    match error {
-        0 => Ok(()),
-        error => Err(format!("rump_init: {error}")),
+    if error != 0 {
+        return Err(format!("rump_init: {error}"));
+    }
+    if let Some(ticks) = ticks {
+        wait_for_a_tick(*ticks);
+    }
+    Ok(())
+}
+
+/// `puffs_vnop_getattr` takes a time of 0 for one that is over, and attributes
+/// that were never cached for cached ones where it is not: before the first
+/// tick of the clock (and when the count of ticks, an `int`, is negative).
+fn wait_for_a_tick(ticks: *const c_int) {
+    // SAFETY: it is the kernel's variable, which is only read.
+    while unsafe { ticks.read_volatile() } == 0 {
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
