@@ -112,44 +112,20 @@ fn work() -> PathBuf {
 }
 
 /// How the targets are built: with AddressSanitizer, if the toolchain has it.
-struct Sanitizer {
-    name: &'static str,
-    flags: String,
-}
-
-impl Sanitizer {
-    fn find() -> Result<Sanitizer> {
-        if toolchain::has_asan()? {
-            return Ok(Sanitizer {
-                name: "address",
-                flags: String::new(),
-            });
-        }
-        // Debian's toolchain leaves the runtime to clang's packages.
-        let runtime = setup::asan_runtime()?;
-        Ok(match runtime {
-            Some(runtime) => Sanitizer {
-                name: "address",
-                flags: format!("-Zexternal-clangrt -Clink-arg={}", runtime.display()),
-            },
-            None => {
-                sh::say(
-                    "this Rust has no AddressSanitizer: fuzzing without; \
-                     the hosted kernel fences its memory by itself",
-                );
-                Sanitizer {
-                    name: "none",
-                    flags: String::new(),
-                }
-            }
-        })
+fn sanitizer() -> Result<&'static str> {
+    if toolchain::has_asan()? {
+        return Ok("address");
     }
+    sh::say(
+        "this Rust brings no AddressSanitizer: fuzzing without; \
+         the hosted kernel fences its memory by itself",
+    );
+    Ok("none")
 }
 
 /// Builds the targets; returns the directory of the programs.
 fn build() -> Result<PathBuf> {
     let cargo_fuzz = setup::fuzz_tools()?;
-    let sanitizer = Sanitizer::find()?;
     let host = toolchain::host_triple()?;
     let out = work().join("build");
     // cargo-fuzz finds the cargo and rustc of this driver by the environment.
@@ -157,10 +133,9 @@ fn build() -> Result<PathBuf> {
     command
         .current_dir(paths::root())
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("RUSTFLAGS", &sanitizer.flags)
         // Comparisons are most of what the hosted kernel does.
         .args(["fuzz", "build", "--release", "--no-trace-compares"])
-        .args(["--sanitizer", sanitizer.name, "--target", &host])
+        .args(["--sanitizer", sanitizer()?, "--target", &host])
         .arg("--fuzz-dir")
         .arg(dir())
         .arg("--target-dir")

@@ -124,19 +124,6 @@ pub fn fuzz_tools() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// AddressSanitizer's runtime for a Rust that brings none; `None` if there is
-/// none for it.
-pub fn asan_runtime() -> Result<Option<PathBuf>> {
-    let package = format!("libclang-rt-{}-dev", toolchain::llvm_major()?);
-    let installed = need(&[("AddressSanitizer's runtime", &package, &|| {
-        toolchain::clang_asan().is_some()
-    })]);
-    if let Err(error) = installed {
-        sh::say(format!("{error:#}"));
-    }
-    Ok(toolchain::clang_asan())
-}
-
 /// What reads coverage data, of the version of rustc's LLVM.
 pub fn llvm_tools() -> Result<LlvmTools> {
     let package = format!("llvm-{}", toolchain::llvm_major()?);

@@ -63,15 +63,6 @@ pub fn has_asan() -> Result<bool> {
     Ok(has_entry(&host_rustlib()?.join("lib"), is_runtime))
 }
 
-/// AddressSanitizer's runtime as clang of the same LLVM has it, if it is there.
-pub fn clang_asan() -> Option<PathBuf> {
-    let llvm = llvm_major().ok()?;
-    let arch = host_triple().ok()?.split('-').next()?.to_owned();
-    let dir = Path::new("/usr/lib").join(format!("llvm-{llvm}/lib/clang/{llvm}/lib/linux"));
-    let runtime = dir.join(format!("libclang_rt.asan-{arch}.a"));
-    runtime.is_file().then_some(runtime)
-}
-
 /// The programs that read coverage data.
 pub struct LlvmTools {
     /// llvm-profdata.
