@@ -253,7 +253,15 @@ pub fn clippy() -> Result<()> {
     command
         .current_dir(dir())
         .env("CARGO_TARGET_DIR", work().join("debug"))
-        .args(["clippy", "--quiet", "--locked", "--", "-D", "warnings"]);
+        .args([
+            "clippy",
+            "--quiet",
+            "--locked",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]);
     sh::run(&mut command)
 }
 
@@ -263,7 +271,14 @@ fn driver(how: &str) -> Command {
     command
         .current_dir(dir())
         .env("CARGO_TARGET_DIR", work().join(how))
-        .args(["run", "--quiet", "--locked", "--bin", "puffs-fuzz", "--"]);
+        .args([
+            "run",
+            "--quiet",
+            "--locked",
+            "--example",
+            "puffs-fuzz",
+            "--",
+        ]);
     command
 }
 
@@ -301,7 +316,7 @@ fn coverage(targets: &[&str]) -> Result<()> {
         export
             .args(["export", "-format=lcov"])
             .arg(format!("-instr-profile={}", merged.display()))
-            .arg(work().join("coverage/debug/puffs-fuzz")),
+            .arg(work().join("coverage/debug/examples/puffs-fuzz")),
     )?;
     report(&lines(&lcov));
     Ok(())

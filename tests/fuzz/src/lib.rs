@@ -2,8 +2,8 @@
 //!
 //! What libFuzzer calls is in `targets/`, a line each; what a target does with
 //! its bytes is here, in a module of the same name, so that anything else can
-//! do it too: `src/main.rs` runs files through a target without libFuzzer, for
-//! coverage and for debugging.
+//! do it too: the example `puffs-fuzz` runs files through a target without
+//! libFuzzer, for coverage and for debugging.
 //!
 //! A target boots the kernel once and keeps it; what one input leaves there is
 //! what [`oracle`] looks for. Besides that and its own checks, each has those
