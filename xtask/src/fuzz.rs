@@ -6,7 +6,7 @@
 
 use crate::{paths, setup, sh, toolchain};
 use anyhow::{bail, ensure, Context, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -14,14 +14,63 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+/// A target.
+struct Target {
+    name: &'static str,
+    /// The longest input, in bytes. Most of what an input finds, it finds early;
+    /// longer ones only take longer.
+    max_len: u32,
+    /// What the hosted kernel runs on.
+    kernel: Kernel,
+}
+
+/// What the hosted kernel runs on: there is one in a build.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kernel {
+    Threads,
+    Coroutines,
+}
+
+impl Kernel {
+    const ALL: [Kernel; 2] = [Kernel::Threads, Kernel::Coroutines];
+
+    fn name(self) -> &'static str {
+        match self {
+            Kernel::Threads => "threads",
+            Kernel::Coroutines => "coroutines",
+        }
+    }
+
+    /// The feature of the targets' package that brings it.
+    fn feature(self) -> Option<&'static str> {
+        match self {
+            Kernel::Threads => None,
+            Kernel::Coroutines => Some("schedule"),
+        }
+    }
+}
+
 /// The targets.
-const TARGETS: [&str; 2] = ["dispatch", "mount_args"];
+const TARGETS: [Target; 3] = [
+    Target {
+        name: "dispatch",
+        max_len: 256,
+        kernel: Kernel::Threads,
+    },
+    Target {
+        name: "mount_args",
+        max_len: 256,
+        kernel: Kernel::Threads,
+    },
+    Target {
+        name: "schedule",
+        max_len: 256,
+        kernel: Kernel::Coroutines,
+    },
+];
 
 /// How long one input may take, in seconds.
 const TIMEOUT: u32 = 20;
-
-/// The longest input, in bytes.
-const MAX_LEN: u32 = 2048;
 
 /// The files whose coverage is told.
 const COVERED: [&str; 2] = ["src/msgif/", "src/vfsops/args.rs"];
@@ -34,7 +83,7 @@ const COVERED: [&str; 2] = ["src/msgif/", "src/vfsops/args.rs"];
 /// it is stopped.
 #[derive(Args)]
 pub struct Fuzz {
-    /// The targets [default: all, two at a time]
+    /// The targets, which run at once [default: all]
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
     /// Stop each target after so many seconds
@@ -46,6 +95,12 @@ pub struct Fuzz {
     /// Run so many processes for each target
     #[arg(long, default_value_t = 1, value_name = "N")]
     jobs: u32,
+    /// What the programs are built with [default: address, if this Rust brings it]
+    ///
+    /// AddressSanitizer sees every wrong access. The hosted kernel fences its memory by itself,
+    /// so that without it little less is found, in a fraction of the time.
+    #[arg(long, value_enum)]
+    sanitizer: Option<Sanitizer>,
     /// Say which lines of the message path the seeds and the corpora reach, instead of fuzzing
     #[arg(long)]
     coverage: bool,
@@ -54,12 +109,48 @@ pub struct Fuzz {
     write_seeds: bool,
 }
 
+/// What finds wrong accesses to memory.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Sanitizer {
+    Address,
+    None,
+}
+
+impl Sanitizer {
+    /// AddressSanitizer, if the toolchain has it.
+    fn best() -> Result<Sanitizer> {
+        if toolchain::has_asan()? {
+            return Ok(Sanitizer::Address);
+        }
+        sh::say(
+            "this Rust brings no AddressSanitizer: fuzzing without; \
+             the hosted kernel fences its memory by itself",
+        );
+        Ok(Sanitizer::None)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Sanitizer::Address => "address",
+            Sanitizer::None => "none",
+        }
+    }
+
+    /// The feature of the targets' package that goes with it.
+    fn feature(self) -> Option<&'static str> {
+        match self {
+            Sanitizer::Address => Some("asan"),
+            Sanitizer::None => None,
+        }
+    }
+}
+
 impl Fuzz {
     /// Does what the options say.
     pub fn run(&self) -> Result<()> {
         let targets = self.targets()?;
         if self.write_seeds {
-            return sh::run(driver("debug").args(["seeds".as_ref(), seeds().as_os_str()]));
+            return write_seeds();
         }
         if self.coverage {
             return coverage(&targets);
@@ -73,27 +164,30 @@ impl Fuzz {
         if self.jobs > 1 {
             limits.push(format!("-fork={}", self.jobs));
         }
-        fuzz(&targets, &limits)
+        let sanitizer = self.sanitizer.map_or_else(Sanitizer::best, Ok)?;
+        fuzz(&targets, sanitizer, &limits)
     }
 
-    fn targets(&self) -> Result<Vec<&'static str>> {
+    fn targets(&self) -> Result<Vec<&'static Target>> {
         for name in &self.targets {
             ensure!(
-                TARGETS.contains(&name.as_str()),
+                TARGETS.iter().any(|target| target.name == name),
                 "there is no target {name}; there are {}",
-                TARGETS.join(", ")
+                TARGETS.map(|target| target.name).join(", ")
             );
         }
-        let wanted = |target: &&str| {
-            self.targets.is_empty() || self.targets.iter().any(|name| name == target)
+        let wanted = |target: &&Target| {
+            self.targets.is_empty() || self.targets.iter().any(|name| name == target.name)
         };
-        Ok(TARGETS.into_iter().filter(wanted).collect())
+        Ok(TARGETS.iter().filter(wanted).collect())
     }
 }
 
 /// Runs every target for so many seconds; returns how many there are.
 pub fn all(seconds: u64) -> Result<usize> {
-    fuzz(&TARGETS, &[format!("-max_total_time={seconds}")])?;
+    let targets: Vec<_> = TARGETS.iter().collect();
+    let limits = [format!("-max_total_time={seconds}")];
+    fuzz(&targets, Sanitizer::best()?, &limits)?;
     Ok(TARGETS.len())
 }
 
@@ -111,83 +205,83 @@ fn work() -> PathBuf {
     paths::target().join("fuzz")
 }
 
-/// How the targets are built: with AddressSanitizer, if the toolchain has it.
-fn sanitizer() -> Result<&'static str> {
-    if toolchain::has_asan()? {
-        return Ok("address");
-    }
-    sh::say(
-        "this Rust brings no AddressSanitizer: fuzzing without; \
-         the hosted kernel fences its memory by itself",
-    );
-    Ok("none")
+/// The features of a build.
+fn features(kernel: Kernel, sanitizer: Sanitizer) -> String {
+    let features: Vec<_> = [kernel.feature(), sanitizer.feature()]
+        .into_iter()
+        .flatten()
+        .collect();
+    features.join(",")
 }
 
-/// Builds the targets; returns the directory of the programs.
-fn build() -> Result<PathBuf> {
+/// Builds targets; returns the directory of the programs.
+fn build(targets: &[&Target], sanitizer: Sanitizer) -> Result<PathBuf> {
     let cargo_fuzz = setup::fuzz_tools()?;
     let host = toolchain::host_triple()?;
-    let out = work().join("build");
-    // cargo-fuzz finds the cargo and rustc of this driver by the environment.
-    let mut command = sh::cmd(cargo_fuzz);
-    command
-        .current_dir(paths::root())
-        .env("RUSTC_BOOTSTRAP", "1")
-        // Comparisons are most of what the hosted kernel does.
-        .args(["fuzz", "build", "--release", "--no-trace-compares"])
-        .args(["--sanitizer", sanitizer()?, "--target", &host])
-        .arg("--fuzz-dir")
-        .arg(dir())
-        .arg("--target-dir")
-        .arg(&out);
-    sh::run(&mut command)?;
+    let out = work().join("build").join(sanitizer.name());
+    for target in targets {
+        // cargo-fuzz finds the cargo and rustc of this driver by the environment.
+        let mut command = sh::cmd(&cargo_fuzz);
+        command
+            .current_dir(paths::root())
+            .env("RUSTC_BOOTSTRAP", "1")
+            // Comparisons are most of what the hosted kernel does.
+            .args(["fuzz", "build", "--release", "--no-trace-compares"])
+            .args(["--sanitizer", sanitizer.name(), "--target", &host])
+            .arg("--features")
+            .arg(features(target.kernel, sanitizer))
+            .arg("--fuzz-dir")
+            .arg(dir())
+            .arg("--target-dir")
+            .arg(&out)
+            .arg(target.name);
+        sh::run(&mut command)?;
+    }
     Ok(out.join(host).join("release"))
 }
 
 /// A target at work.
 struct Running {
-    target: &'static str,
+    target: &'static Target,
     child: Child,
     log: PathBuf,
 }
 
-fn fuzz(targets: &[&'static str], limits: &[String]) -> Result<()> {
-    let programs = build()?;
+fn fuzz(targets: &[&'static Target], sanitizer: Sanitizer, limits: &[String]) -> Result<()> {
+    let programs = build(targets, sanitizer)?;
+    let running: Vec<_> = targets
+        .iter()
+        .map(|target| start(target, &programs, limits))
+        .collect::<Result<_>>()?;
     let mut failed = Vec::new();
-    // One for each core of the least machine that this is for.
-    for pair in targets.chunks(2) {
-        let running: Vec<_> = pair
-            .iter()
-            .map(|target| start(target, &programs, limits))
-            .collect::<Result<_>>()?;
-        for running in running {
-            let target = running.target;
-            if let Err(error) = finish(running, &programs) {
-                eprintln!("error: {error:#}");
-                failed.push(target);
-            }
+    for running in running {
+        let name = running.target.name;
+        if let Err(error) = finish(running, &programs) {
+            eprintln!("error: {error:#}");
+            failed.push(name);
         }
     }
     ensure!(failed.is_empty(), "{} failed", failed.join(", "));
     Ok(())
 }
 
-fn start(target: &'static str, programs: &Path, limits: &[String]) -> Result<Running> {
-    let corpus = work().join("corpus").join(target);
-    let artifacts = work().join("artifacts").join(target);
+fn start(target: &'static Target, programs: &Path, limits: &[String]) -> Result<Running> {
+    let name = target.name;
+    let corpus = work().join("corpus").join(name);
+    let artifacts = work().join("artifacts").join(name);
     let logs = work().join("logs");
     for dir in [&corpus, &artifacts, &logs] {
         sh::mkdir(dir)?;
     }
-    let log = logs.join(target);
+    let log = logs.join(name);
     let file = File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
-    let mut command = sh::cmd(programs.join(target));
+    let mut command = sh::cmd(programs.join(name));
     command
         .arg(&corpus)
-        .arg(seeds().join(target))
+        .arg(seeds().join(name))
         .args(limits)
         .arg(format!("-timeout={TIMEOUT}"))
-        .arg(format!("-max_len={MAX_LEN}"))
+        .arg(format!("-max_len={}", target.max_len))
         .arg("-detect_leaks=0")
         // How often each line is reached tells nothing, and takes time.
         .args(["-use_counters=0", "-entropic=0"])
@@ -195,33 +289,35 @@ fn start(target: &'static str, programs: &Path, limits: &[String]) -> Result<Run
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         // Inputs are short: what is freed need not be kept for long. The
         // targets count what is left, and keep the kernel from one input to
-        // the next.
+        // the next. Stacks that are copied for their coroutines' sake are not
+        // given back.
         .env(
             "ASAN_OPTIONS",
-            "quarantine_size_mb=4:malloc_context_size=4:detect_leaks=0",
+            "quarantine_size_mb=4:malloc_context_size=4:detect_leaks=0\
+             :detect_stack_use_after_return=0",
         )
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file);
-    sh::say(format!("{target}: {}", sh::show(&command)));
+    sh::say(format!("{name}: {}", sh::show(&command)));
     let child = command
         .spawn()
-        .with_context(|| format!("cannot run {target}"))?;
+        .with_context(|| format!("cannot run {name}"))?;
     Ok(Running { target, child, log })
 }
 
 fn finish(mut running: Running, programs: &Path) -> Result<()> {
-    let target = running.target;
+    let name = running.target.name;
     let status = running.child.wait()?;
     let log = String::from_utf8_lossy(&sh::read(&running.log)?).into_owned();
-    let stat = |name: &str| {
-        let line = log.lines().rev().find(|line| line.contains(name));
+    let stat = |what: &str| {
+        let line = log.lines().rev().find(|line| line.contains(what));
         let word = line.and_then(|line| line.split_whitespace().last());
         word.unwrap_or("?").to_owned()
     };
-    let kept = fs::read_dir(work().join("corpus").join(target))?.count();
+    let kept = fs::read_dir(work().join("corpus").join(name))?.count();
     sh::say(format!(
-        "{target}: {} inputs, {} a second, {kept} kept",
+        "{name}: {} inputs, {} a second, {kept} kept",
         stat("stat::number_of_executed_units:"),
         stat("stat::average_exec_per_sec:"),
     ));
@@ -239,64 +335,83 @@ fn finish(mut running: Running, programs: &Path) -> Result<()> {
         })
         .unwrap_or("FILE");
     bail!(
-        "{last}\n{target}: {status}; all of it is in {}\n\
+        "{last}\n{name}: {status}; all of it is in {}\n\
          run it again with: {} {artifact}",
         running.log.display(),
-        programs.join(target).display()
+        programs.join(name).display()
     );
 }
 
 /// Lints of the targets.
 pub fn clippy() -> Result<()> {
     setup::fuzz_compiler()?;
-    let mut command = toolchain::host_cargo();
-    command
-        .current_dir(dir())
-        .env("CARGO_TARGET_DIR", work().join("debug"))
-        .args([
-            "clippy",
-            "--quiet",
-            "--locked",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ]);
-    sh::run(&mut command)
+    for kernel in Kernel::ALL {
+        let mut command = cargo("clippy", "debug", kernel);
+        sh::run(command.args(["--all-targets", "--", "-D", "warnings"]))?;
+    }
+    Ok(())
 }
 
-/// The program that runs inputs without libFuzzer, built in its own way.
-fn driver(how: &str) -> Command {
+/// A cargo command in the workspace of the targets, which builds in a directory
+/// of this name.
+fn cargo(verb: &str, place: &str, kernel: Kernel) -> Command {
     let mut command = toolchain::host_cargo();
     command
         .current_dir(dir())
-        .env("CARGO_TARGET_DIR", work().join(how))
-        .args([
-            "run",
-            "--quiet",
-            "--locked",
-            "--example",
-            "puffs-fuzz",
-            "--",
-        ]);
+        .env("CARGO_TARGET_DIR", work().join(place))
+        .args([verb, "--quiet", "--locked", "--features"])
+        .arg(features(kernel, Sanitizer::None));
     command
+}
+
+/// Writes the seeds of all targets.
+fn write_seeds() -> Result<()> {
+    for kernel in Kernel::ALL {
+        let mut command = cargo("run", "debug", kernel);
+        command.args(["--example", "puffs-fuzz", "--", "seeds"]);
+        sh::run(command.arg(seeds()))?;
+    }
+    Ok(())
 }
 
 /// Says which lines the seeds and the corpora reach.
-fn coverage(targets: &[&str]) -> Result<()> {
+fn coverage(targets: &[&Target]) -> Result<()> {
     setup::fuzz_compiler()?;
+    let mut files = Lines::new();
+    for kernel in Kernel::ALL {
+        let mut targets = targets.iter().filter(|target| target.kernel == kernel);
+        let names: Vec<_> = targets.by_ref().map(|target| target.name).collect();
+        if !names.is_empty() {
+            add_lines(&mut files, &reached(kernel, &names)?);
+        }
+    }
+    report(&files);
+    Ok(())
+}
+
+/// Which lines targets reach, as llvm-cov exports it.
+fn reached(kernel: Kernel, targets: &[&str]) -> Result<String> {
     let tools = setup::llvm_tools()?;
-    let raw = work().join("profiles");
+    let raw = work().join("profiles").join(kernel.name());
     sh::fresh_dir(&raw)?;
-    for target in targets {
-        let mut command = driver("coverage");
+    let driver = |verb: &str| {
+        let mut command = cargo(verb, "coverage", kernel);
         command
             .env("RUSTFLAGS", "-Cinstrument-coverage")
+            // Build scripts leave theirs where nobody looks for it.
+            .env("LLVM_PROFILE_FILE", raw.join("build-%p"))
+            .args(["--example", "puffs-fuzz"]);
+        command
+    };
+    sh::run(&mut driver("build"))?;
+    for target in targets {
+        let mut command = driver("run");
+        command
             .env(
                 "LLVM_PROFILE_FILE",
                 raw.join(format!("{target}-%p.profraw")),
             )
-            .args(["run", target])
+            .args(["--", "run", target])
             .arg(seeds().join(target));
         let corpus = work().join("corpus").join(target);
         if corpus.is_dir() {
@@ -305,30 +420,33 @@ fn coverage(targets: &[&str]) -> Result<()> {
         sh::run(&mut command)?;
     }
     let merged = raw.join("merged.profdata");
-    let profiles = fs::read_dir(&raw)?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<Vec<_>>>()?;
-    // Build scripts leave theirs in their own directories.
+    let mut profiles = Vec::new();
+    for entry in fs::read_dir(&raw)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "profraw")
+        {
+            profiles.push(path);
+        }
+    }
     let mut merge = sh::cmd(&tools.profdata);
     sh::output(merge.args(["merge", "-o"]).arg(&merged).args(profiles))?;
     let mut export = sh::cmd(&tools.cov);
-    let lcov = sh::output(
+    sh::output(
         export
             .args(["export", "-format=lcov"])
             .arg(format!("-instr-profile={}", merged.display()))
             .arg(work().join("coverage/debug/examples/puffs-fuzz")),
-    )?;
-    report(&lines(&lcov));
-    Ok(())
+    )
 }
 
 /// How often each line of each file was reached.
 type Lines = BTreeMap<String, BTreeMap<u32, u64>>;
 
-/// Reads what llvm-cov exports.
-fn lines(lcov: &str) -> Lines {
+/// Adds what llvm-cov exports.
+fn add_lines(files: &mut Lines, lcov: &str) {
     let root = paths::root();
-    let mut files = Lines::new();
     let mut file = None;
     for line in lcov.lines() {
         if let Some(path) = line.strip_prefix("SF:") {
@@ -344,7 +462,6 @@ fn lines(lcov: &str) -> Lines {
             }
         }
     }
-    files
 }
 
 fn report(files: &Lines) {
@@ -388,8 +505,11 @@ mod tests {
              SF:{0}/src/node.rs\nDA:1,0\nend_of_record\n",
             root.display()
         );
-        let lines = lines(&lcov);
+        let mut lines = Lines::new();
+        add_lines(&mut lines, &lcov);
+        add_lines(&mut lines, &lcov);
         assert_eq!(lines.len(), 1);
-        assert_eq!(lines["src/msgif/park.rs"], BTreeMap::from([(1, 5), (2, 0)]));
+        let counts = BTreeMap::from([(1, 10), (2, 0)]);
+        assert_eq!(lines["src/msgif/park.rs"], counts);
     }
 }

@@ -138,9 +138,11 @@ enum Step {
     Repeat,
     /// The mount ends, if it is one for this input only.
     End,
+    /// Time passes, and the threads of the kernel go on.
+    Wait,
 }
 
-const STEP: [Step; 14] = [
+const STEP: [Step; 15] = [
     Step::Call,
     Step::PageRead,
     Step::PageWrite,
@@ -155,6 +157,7 @@ const STEP: [Step; 14] = [
     Step::Twice,
     Step::Repeat,
     Step::End,
+    Step::Wait,
 ];
 
 thread_local! {
@@ -232,11 +235,11 @@ impl World {
     fn boot() -> World {
         const YEAR: Duration = Duration::from_secs(365 * 86400);
 
-        let kernel = Kernel::boot_for(YEAR);
         kernel::on_sleep(|why| {
             let others = OTHERS.with_borrow(Option::clone);
             others.is_some_and(|others| others.go_on(why))
         });
+        let kernel = Kernel::boot_for(YEAR);
         let caller = User::new("caller");
         let stations = kinds()
             .iter()
@@ -371,7 +374,7 @@ impl Station {
                 start.elapsed() < Duration::from_secs(10),
                 "the mount does not go"
             );
-            std::thread::sleep(Duration::from_micros(20));
+            kernel::pause();
         }
         server.borrow_mut().die();
         OTHERS.take();
@@ -623,6 +626,8 @@ impl Server {
                     self.write(&frame);
                 }
             }
+            // Nobody moves the clock on while somebody sleeps.
+            Step::Wait => kernel::pause(),
             _ => {}
         }
     }
@@ -801,7 +806,7 @@ impl Server {
                 self.answers,
                 self.flushes
             );
-            std::thread::yield_now();
+            kernel::pause();
             self.drain();
         }
     }
@@ -962,6 +967,10 @@ impl<'a> Run<'a> {
                     if self.station.is_temporary && !self.ended {
                         self.end(how);
                     }
+                }
+                Step::Wait => {
+                    self.kernel.advance(1 << (self.u8() % 12));
+                    kernel::pause();
                 }
                 step => self.station.serve(|server| server.step(step)),
             }
@@ -1309,8 +1318,12 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
     }
     add("pages".into(), 0, 0, &body.finish());
     let (raw, flush) = (step(Step::Raw), step(Step::Flush));
+    let wait = step(Step::Wait);
+    // The system call that looks a file up leaves it to the clock.
+    let body = [operation, 6, 0, reply, 0, 0, 0, wait, 11, read, 0, wait, 11];
+    add("expiry".into(), 1, 0, &body);
     for op in 0..6 {
-        let body = [flush, op, op % 3, 0, 0, flush, op, 1, 1, 4];
+        let body = [flush, op, op % 3, 0, 0, wait, 0, flush, op, 1, 1, 4];
         add(format!("flush-{op}"), op % 4, 0, &body);
     }
     let mut body = Writer::default();

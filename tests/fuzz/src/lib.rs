@@ -13,14 +13,22 @@ pub mod dispatch;
 pub mod mount_args;
 pub mod ops;
 pub mod oracle;
+#[cfg(feature = "schedule")]
+pub mod schedule;
 pub mod script;
 
 /// A target by its name.
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<(String, Vec<u8>)>);
 
-/// All targets: the name, what runs an input, and what makes the seeds, each
-/// with a name.
-pub const TARGETS: [Target; 2] = [
+/// The targets of this build: the name, what runs an input, and what makes the
+/// seeds, each with a name.
+#[cfg(not(feature = "schedule"))]
+pub const TARGETS: &[Target] = &[
     ("dispatch", dispatch::run, dispatch::seeds),
     ("mount_args", mount_args::run, mount_args::seeds),
 ];
+
+/// The targets of this build: the name, what runs an input, and what makes the
+/// seeds, each with a name.
+#[cfg(feature = "schedule")]
+pub const TARGETS: &[Target] = &[("schedule", schedule::run, schedule::seeds)];

@@ -149,7 +149,6 @@ impl World {
     fn boot() -> World {
         const YEAR: Duration = Duration::from_secs(365 * 86400);
 
-        let kernel = Kernel::boot_for(YEAR);
         on_sleep(|why| {
             let server = SERVER.with_borrow(Option::clone);
             match server.filter(|_| why == "puffsrpl") {
@@ -157,6 +156,7 @@ impl World {
                 None => false,
             }
         });
+        let kernel = Kernel::boot_for(YEAR);
         let user = User::new("user");
         let caller = user.actor("call");
         let baseline = Baseline::take(&kernel);

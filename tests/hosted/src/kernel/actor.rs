@@ -10,6 +10,7 @@ use super::{
     lwp::{self, Lwp},
     sync, vnode,
 };
+use crate::rt;
 use std::{cell::RefCell, sync::Arc};
 
 /// A thread of a process, which runs on the host's thread that calls
@@ -65,6 +66,35 @@ impl Drop for Away {
     }
 }
 
+/// What an lwp has on its thread of the host, if another one runs there.
+#[cfg(not(feature = "shuttle"))]
+#[derive(Default)]
+pub(crate) struct Context {
+    lwp: Option<Arc<Lwp>>,
+    kernel_lock: usize,
+    mutexes: sync::Held,
+    vnodes: usize,
+}
+
+#[cfg(not(feature = "shuttle"))]
+impl Context {
+    /// Puts it in place of what the thread of the host has, and takes that.
+    pub(crate) fn swap(&mut self) {
+        self.lwp = lwp::switch(self.lwp.take());
+        self.kernel_lock = big::switch(self.kernel_lock);
+        let mutexes = sync::take_held();
+        sync::give_held(std::mem::replace(&mut self.mutexes, mutexes));
+        let vnodes = vnode::take_locked();
+        vnode::give_locked(std::mem::replace(&mut self.vnodes, vnodes));
+    }
+}
+
+/// Lets the threads of the kernel go on, or time pass if they have nothing to
+/// do, as a loop does that waits for one.
+pub fn pause() {
+    rt::pause();
+}
+
 /// What is called with what the sleeper sleeps for, and says whether it is
 /// worth while to call it again at once.
 type Hook = Box<dyn FnMut(&str) -> bool>;
@@ -76,13 +106,19 @@ thread_local! {
 /// Has `hook` called whenever an lwp on this thread of the host would wait
 /// for a wakeup, with what that sleeps for: again and again until one comes, at
 /// once if it returns true. It is not called when it sleeps itself.
+///
+/// If it has nothing to do, the threads of the kernel go on, and if they have not
+/// either, time passes. Those that were made since the first call of this are
+/// on the same thread of the host, and what they do is the same each time.
 pub fn on_sleep(hook: impl FnMut(&str) -> bool + 'static) {
+    rt::gather();
     HOOK.set(Some(Box::new(hook)));
 }
 
 /// Is there a hook, and does it not run?
 pub(crate) fn is_hooked() -> bool {
-    HOOK.with_borrow(Option::is_some)
+    // The threads of the kernel have no part in it.
+    !rt::is_fiber() && HOOK.with_borrow(Option::is_some)
 }
 
 /// Calls the hook.

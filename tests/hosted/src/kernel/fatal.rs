@@ -21,9 +21,10 @@ pub(crate) fn panic(text: Arguments<'_>) -> ! {
     let _ = writeln!(report, "faults: {}", faults::describe());
     let _ = write!(report, "{}", lwp::table());
     let _ = writeln!(report, "{}", Backtrace::force_capture());
-    rt::testify(&text.to_string());
     // There is nobody to tell if stderr is gone.
     let _ = std::io::stderr().write_all(report.as_bytes());
+    // A panic in it may end the process at once.
+    rt::testify(&text.to_string());
     std::process::abort()
 }
 

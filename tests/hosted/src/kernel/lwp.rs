@@ -350,13 +350,13 @@ pub(crate) fn sleep(channel: usize, why: &str, limits: Limits, unlock: impl FnOn
         });
         match outcome {
             Ok(outcome) => break outcome,
-            Err(_) if actor::is_hooked() => {
-                if !actor::sleeping(why) {
-                    // A thread of its own may wake us.
-                    rt::park(Some(Duration::from_micros(20)));
+            Err(left) => {
+                // Whoever goes on there may wake us whatever it says.
+                let woken = || with(|sched| sched.outcome(me.lid, spurious).is_ok());
+                if !(actor::is_hooked() && (actor::sleeping(why) || woken())) {
+                    rt::park(left.map(clock::duration));
                 }
             }
-            Err(left) => rt::park(left.map(clock::duration)),
         }
     };
     big::take_back(kernel_lock);

@@ -281,7 +281,7 @@ pub(crate) unsafe extern "C" fn pk_pool_put(pool: *mut pk_pool, object: *mut c_v
     let pool = POOLS.get(pool);
     let cache = {
         let mut objects = lock(&pool.objects);
-        let Some(at) = objects.out.iter().position(|&out| out == object.addr()) else {
+        let Some(at) = objects.out.iter().rposition(|&out| out == object.addr()) else {
             fatal!("{}: {object:p} put back, and not out", pool.name);
         };
         objects.out.swap_remove(at);

@@ -32,7 +32,7 @@ pub(crate) mod vnode;
 mod watchdog;
 
 pub use abi::SERVICES;
-pub use actor::{on_sleep, Actor};
+pub use actor::{on_sleep, pause, Actor};
 pub use buf::STALE;
 pub use clock::HZ;
 pub use faults::{fails, served, Fault, Kind, Plan};

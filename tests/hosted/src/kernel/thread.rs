@@ -74,7 +74,10 @@ pub(crate) unsafe extern "C" fn pk_thread_create(
         {
             let _bound = lwp::Bound::new(lwp);
             work.run();
-            super::fatal::kassert!(EXITED.get(), "a kernel thread returned without exit");
+            super::fatal::kassert!(
+                EXITED.replace(false),
+                "a kernel thread returned without exit"
+            );
         }
         RUNNING.fetch_sub(1, Ordering::AcqRel);
     });

@@ -1,12 +1,17 @@
-//! The back-end on std threads.
+//! The back-end on std threads, or on [fibers](fiber) of one.
 
+use super::fiber;
 use std::{
     io,
-    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+pub(crate) use super::fiber::{gather, is_fiber};
 pub(crate) use std::thread_local;
 
 /// Does a scheduler decide who runs, and does time pass when it says so?
@@ -14,34 +19,53 @@ pub(crate) const MODEL: bool = false;
 
 /// A thread, to be woken.
 #[derive(Clone)]
-pub(crate) struct Thread(thread::Thread);
+pub(crate) enum Thread {
+    /// One of the host's.
+    Host(thread::Thread),
+    /// A fiber, or the one that runs them.
+    Fiber(fiber::Token),
+}
 
 impl PartialEq for Thread {
     fn eq(&self, other: &Thread) -> bool {
-        self.0.id() == other.0.id()
+        match (self, other) {
+            (Thread::Host(one), Thread::Host(other)) => one.id() == other.id(),
+            (Thread::Fiber(one), Thread::Fiber(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
     }
 }
 
 impl Thread {
     /// Lets it go on, now or when it next wants to park.
     pub(crate) fn unpark(&self) {
-        self.0.unpark();
+        match self {
+            Thread::Host(thread) => thread.unpark(),
+            Thread::Fiber(token) => token.store(true, Ordering::Release),
+        }
     }
 }
 
 /// The calling thread.
 pub(crate) fn current() -> Thread {
-    Thread(thread::current())
+    match fiber::current() {
+        Some(token) => Thread::Fiber(token),
+        None => Thread::Host(thread::current()),
+    }
 }
 
 /// What the calling thread was named when it was made.
 pub(crate) fn name() -> String {
-    thread::current().name().unwrap_or("thread").to_owned()
+    let host = || thread::current().name().unwrap_or("thread").to_owned();
+    fiber::name().unwrap_or_else(host)
 }
 
 /// Blocks until somebody unparks the thread, for at most `limit`. It may
 /// return for no reason.
 pub(crate) fn park(limit: Option<Duration>) {
+    if fiber::park(limit) {
+        return;
+    }
     match limit {
         Some(limit) => thread::park_timeout(limit),
         None => thread::park(),
@@ -61,34 +85,56 @@ pub(crate) fn describe() -> String {
 
 /// Lets others go on.
 pub(crate) fn yield_now() {
-    thread::yield_now();
+    if !fiber::park(Some(Duration::ZERO)) {
+        thread::yield_now();
+    }
 }
 
 /// Lets time pass, in a loop that waits for what tells nobody when it comes.
 pub(crate) fn pause() {
-    thread::sleep(Duration::from_micros(50));
+    const POLL: Duration = Duration::from_micros(50);
+    if !fiber::park(Some(POLL)) {
+        thread::sleep(POLL);
+    }
 }
 
 /// How long the system is up.
 pub(crate) fn uptime() -> Duration {
     static BOOT: LazyLock<Instant> = LazyLock::new(Instant::now);
-    BOOT.elapsed()
+    fiber::uptime().unwrap_or_else(|| BOOT.elapsed())
 }
 
 /// The time since 1970.
 pub(crate) fn wall_clock() -> Duration {
+    if let Some(uptime) = fiber::uptime() {
+        return Duration::from_secs(1 << 30) + uptime;
+    }
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
 }
 
 /// A thread, to wait for its end.
-pub(crate) struct Handle<T>(JoinHandle<T>);
+pub(crate) enum Handle<T> {
+    /// One of the host's.
+    Host(JoinHandle<T>),
+    /// A fiber.
+    Fiber(Arc<End<T>>),
+}
+
+/// The end of a fiber.
+pub(crate) struct End<T> {
+    result: Mutex<Option<T>>,
+    came: AtomicBool,
+}
 
 impl<T> Handle<T> {
     /// Did it end?
     pub(crate) fn is_finished(&self) -> bool {
-        self.0.is_finished()
+        match self {
+            Handle::Host(thread) => thread.is_finished(),
+            Handle::Fiber(end) => end.came.load(Ordering::Acquire),
+        }
     }
 
     /// Waits for its end.
@@ -96,7 +142,16 @@ impl<T> Handle<T> {
     /// # Errors
     /// What it panicked with.
     pub(crate) fn join(self) -> thread::Result<T> {
-        self.0.join()
+        let end = match self {
+            Handle::Host(thread) => return thread.join(),
+            Handle::Fiber(end) => end,
+        };
+        loop {
+            if let Some(result) = host_lock(&end.result).take() {
+                return Ok(result);
+            }
+            pause();
+        }
     }
 }
 
@@ -108,8 +163,20 @@ pub(crate) fn spawn<T: Send + 'static>(
     name: String,
     run: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<Handle<T>> {
-    let spawned = thread::Builder::new().name(name).spawn(run);
-    spawned.map(Handle)
+    if fiber::uptime().is_none() {
+        let spawned = thread::Builder::new().name(name).spawn(run);
+        return spawned.map(Handle::Host);
+    }
+    let end = Arc::new(End {
+        result: Mutex::new(None),
+        came: AtomicBool::new(false),
+    });
+    let mine = end.clone();
+    fiber::spawn(name, move || {
+        *host_lock(&mine.result) = Some(run());
+        mine.came.store(true, Ordering::Release);
+    })?;
+    Ok(Handle::Fiber(end))
 }
 
 /// Locks a mutex of the host's, also after a test failed in it.

@@ -5,7 +5,7 @@
 //!
 //! | back-end | feature | what it is for |
 //! |---|---|---|
-//! | `host` | (default) | std threads and the host's clock: the tests, the demo |
+//! | `host` | (default) | std threads and the host's clock: the tests, the demo; for fuzz targets, fibers of one such thread |
 //! | `model` | `shuttle` | the coroutines of the crate `shuttle` on one thread, a scheduler that decides who runs at every [`point`], a clock that runs when nobody else does: the models, the schedules that a fuzzer makes |
 //!
 //! A back-end has threads ([`spawn`], [`Handle`]), the one way to block
@@ -28,6 +28,8 @@
 //! outside mutexes but a queue length that is a hint.
 
 #[cfg(not(feature = "shuttle"))]
+mod fiber;
+#[cfg(not(feature = "shuttle"))]
 mod host;
 #[cfg(feature = "shuttle")]
 pub(crate) mod model;
@@ -38,8 +40,8 @@ use host as backend;
 use model as backend;
 
 pub(crate) use backend::{
-    current, describe, host_lock, name, park, pause, point, spawn, testify, thread_local, uptime,
-    wall_clock, yield_now, Handle, Thread, MODEL,
+    current, describe, gather, host_lock, is_fiber, name, park, pause, point, spawn, testify,
+    thread_local, uptime, wall_clock, yield_now, Handle, Thread, MODEL,
 };
 
 use std::{collections::VecDeque, sync::Mutex};

@@ -103,6 +103,15 @@ impl Thread {
     }
 }
 
+/// Has threads run on the calling thread of the host: they do.
+pub(crate) fn gather() {}
+
+/// Is the caller on the stack of another thread of the kernel's? No: each has
+/// its own, and its own variables.
+pub(crate) fn is_fiber() -> bool {
+    false
+}
+
 /// The calling thread.
 pub(crate) fn current() -> Thread {
     Thread(with(|run| run.current))
