@@ -1318,6 +1318,12 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
     }
     add("pages".into(), 0, 0, &body.finish());
     let (raw, flush) = (step(Step::Raw), step(Step::Flush));
+    // A symbolic link whose target has a NUL in it.
+    let body = [
+        operation, 0x88, 0, read, 0, reply, 0xbd, 1, 1, 2, 0, 0, 7, 5, 0, 8, read, 0, reply, 0xbd,
+        1, 0, 0, 0, 5,
+    ];
+    add("link-nul".into(), 0x2a, 0, &body);
     let wait = step(Step::Wait);
     // The system call that looks a file up leaves it to the clock.
     let body = [operation, 6, 0, reply, 0, 0, 0, wait, 11, read, 0, wait, 11];

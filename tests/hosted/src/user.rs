@@ -258,7 +258,10 @@ impl User {
                 if depth >= 8 {
                     return Err(errno(ELOOP));
                 }
-                let target = vnops::readlink(&found, self.cred())?;
+                // A path is a C string, whatever the file system says.
+                let mut target = vnops::readlink(&found, self.cred())?;
+                let end = target.iter().position(|&byte| byte == 0);
+                target.truncate(end.unwrap_or(target.len()));
                 let target = String::from_utf8_lossy(&target).into_owned();
                 let base = if target.starts_with('/') {
                     String::new()
