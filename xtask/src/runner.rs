@@ -32,6 +32,8 @@ pub struct Outcome {
 struct Test {
     program: PathBuf,
     dir: PathBuf,
+    /// The file that it stands in, and its name there.
+    title: String,
     name: String,
 }
 
@@ -46,47 +48,54 @@ pub fn run(
     limit: Duration,
     wanted: &dyn Fn(&str) -> bool,
 ) -> Result<Outcome> {
-    let programs = compile(cargo.envs(environment.iter().copied()))?;
-    let mut outcome = Outcome::default();
-    for (title, program, dir) in programs {
-        let (mut tests, ignored) = list(&program, &dir)?;
-        tests.retain(|test| wanted(&format!("{title} {}", test.name)));
-        if tests.is_empty() {
-            continue;
-        }
-        println!("\n     Running {title}\nrunning {} tests", tests.len());
-        let begun = Instant::now();
-        let failed = run_all(&tests, environment, limit)?;
-        let passed = tests.len() - failed.len();
-        if !failed.is_empty() {
-            println!("\nfailures:");
-            for name in &failed {
-                println!("    {name}");
-            }
-        }
-        println!(
-            "\ntest result: {}. {passed} passed; {} failed; {ignored} ignored; finished in {:.2}s",
-            if failed.is_empty() { "ok" } else { "FAILED" },
-            failed.len(),
-            begun.elapsed().as_secs_f64()
-        );
-        outcome.passed += passed;
-        outcome.failed += failed.len();
-        outcome.ignored += ignored;
+    let (mut tests, mut ignored) = (Vec::new(), 0);
+    for program in compile(cargo.envs(environment.iter().copied()))? {
+        let (here, left_out) = list(&program)?;
+        tests.extend(here.into_iter().filter(|test| wanted(&test.title)));
+        ignored += left_out;
     }
+    println!("running {} tests", tests.len());
+    let begun = Instant::now();
+    let failed = run_all(&tests, environment, limit)?;
+    if !failed.is_empty() {
+        println!("\nfailures:");
+        for title in &failed {
+            println!("    {title}");
+        }
+    }
+    let outcome = Outcome {
+        passed: tests.len() - failed.len(),
+        failed: failed.len(),
+        ignored,
+    };
+    println!(
+        "\ntest result: {}. {} passed; {} failed; {ignored} ignored; finished in {:.2}s",
+        if failed.is_empty() { "ok" } else { "FAILED" },
+        outcome.passed,
+        outcome.failed,
+        begun.elapsed().as_secs_f64()
+    );
     Ok(outcome)
 }
 
-/// Compiles, and returns a title, the file and the package's directory of each
-/// test program.
-fn compile(cargo: &mut Command) -> Result<Vec<(String, PathBuf, PathBuf)>> {
+/// A program with tests.
+struct Program {
+    /// The file that it was made from.
+    source: String,
+    file: PathBuf,
+    /// Its package's directory.
+    dir: PathBuf,
+}
+
+/// Compiles the test programs.
+fn compile(cargo: &mut Command) -> Result<Vec<Program>> {
     let messages = sh::output_with_progress(
         cargo.args(["--no-run", "--message-format=json-render-diagnostics"]),
     )?;
     let mut programs = Vec::new();
     for message in messages.lines() {
         // A line is an object of fixed form; of it, two strings are wanted.
-        let (Some(program), Some(manifest)) = (
+        let (Some(file), Some(manifest)) = (
             string_field(message, "executable"),
             string_field(message, "manifest_path"),
         ) else {
@@ -100,11 +109,13 @@ fn compile(cargo: &mut Command) -> Result<Vec<(String, PathBuf, PathBuf)>> {
             .context("a manifest in no directory")?
             .to_owned();
         let source = string_field(message, "src_path").unwrap_or_default();
-        let title = Path::new(&source)
-            .strip_prefix(paths::root())
-            .unwrap_or(Path::new(&source))
-            .to_owned();
-        programs.push((title.display().to_string(), PathBuf::from(program), dir));
+        let source = Path::new(&source);
+        let source = source.strip_prefix(paths::root()).unwrap_or(source);
+        programs.push(Program {
+            source: source.display().to_string(),
+            file: file.into(),
+            dir,
+        });
     }
     if programs.is_empty() {
         bail!("cargo made no test programs");
@@ -119,12 +130,12 @@ fn string_field(json: &str, field: &str) -> Option<String> {
     Some(json[start..end].replace("\\\\", "\\"))
 }
 
-/// The names of a program's tests, and how many are ignored.
-fn list(program: &Path, dir: &Path) -> Result<(Vec<Test>, usize)> {
+/// A program's tests, and how many are ignored.
+fn list(program: &Program) -> Result<(Vec<Test>, usize)> {
     let names = |arguments: &[&str]| -> Result<Vec<String>> {
         let text = sh::output(
-            sh::cmd(program)
-                .current_dir(dir)
+            sh::cmd(&program.file)
+                .current_dir(&program.dir)
                 .args(["--list", "--format", "terse"])
                 .args(arguments),
         )?;
@@ -140,19 +151,20 @@ fn list(program: &Path, dir: &Path) -> Result<(Vec<Test>, usize)> {
         .into_iter()
         .filter(|name| !ignored.contains(name))
         .map(|name| Test {
-            program: program.to_owned(),
-            dir: dir.to_owned(),
+            program: program.file.clone(),
+            dir: program.dir.clone(),
+            title: format!("{} {name}", program.source),
             name,
         })
         .collect();
     Ok((tests, ignored.len()))
 }
 
-/// Runs tests, as many at a time as there are processors. Returns the names of
-/// those that failed.
+/// Runs tests, two at a time for each processor, as many of them mostly sleep.
+/// Returns the titles of those that failed.
 fn run_all(tests: &[Test], environment: &Environment<'_>, limit: Duration) -> Result<Vec<String>> {
     let queue = Mutex::new(tests.iter().collect::<VecDeque<_>>());
-    let workers = thread::available_parallelism().map_or(2, usize::from);
+    let workers = 2 * thread::available_parallelism().map_or(2, usize::from);
     let (sender, results) = mpsc::channel();
     let mut failed = Vec::new();
     thread::scope(|scope| {
@@ -167,11 +179,11 @@ fn run_all(tests: &[Test], environment: &Environment<'_>, limit: Duration) -> Re
         drop(sender);
         for (test, result) in results {
             match result? {
-                Ended::Well => println!("test {} ... ok", test.name),
+                Ended::Well => println!("test {} ... ok", test.title),
                 Ended::Badly(output) | Ended::Late(output) => {
-                    println!("test {} ... FAILED", test.name);
-                    println!("---- {} ----\n{output}", test.name);
-                    failed.push(test.name.clone());
+                    println!("test {} ... FAILED", test.title);
+                    println!("---- {} ----\n{output}", test.title);
+                    failed.push(test.title.clone());
                 }
             }
         }

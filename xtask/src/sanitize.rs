@@ -82,7 +82,7 @@ pub fn step(sanitizer: Sanitizer, limit: Duration) -> Result<Outcome> {
 fn run(sanitizer: Sanitizer, limit: Duration, wanted: &dyn Fn(&str) -> bool) -> Result<Outcome> {
     setup::bindgen()?;
     let rust = setup::kernel_rust()?;
-    let out = paths::target().join("sanitize").join(sanitizer.name());
+    let out = paths::target().join("sanitize");
     let _lock = sh::lock(&out)?;
     sh::say(format!("compiling the tests for {}", sanitizer.title()));
     let mut cargo = sanitizer.cargo(&rust)?;
@@ -174,11 +174,7 @@ impl Sanitizer {
             .env("RUSTFLAGS", flags.join(" "))
             // The tests unwind whatever the profile says, and there is to be
             // one standard library.
-            .env("CARGO_PROFILE_DEV_PANIC", "unwind")
-            .env("CARGO_PROFILE_TEST_OPT_LEVEL", "1")
-            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
-            .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
-            .env("CARGO_PROFILE_TEST_DEBUG", "line-tables-only");
+            .env("CARGO_PROFILE_DEV_PANIC", "unwind");
         Ok(cargo)
     }
 }

@@ -179,11 +179,11 @@ fn unsafe_audit() -> Result<()> {
 
 fn clippy() -> Result<()> {
     setup::host_rust_tools()?;
-    let model: &[&str] = &["--package", "puffs-hosted", "--features", "shuttle"];
-    for selection in [&["--workspace"], model] {
+    let models: &[&str] = &["--features", MODELS];
+    for features in [&[], models] {
         sh::run(
-            cargo(&["clippy", "--all-targets", "--quiet"])
-                .args(selection)
+            cargo(&["clippy", "--workspace", "--all-targets", "--quiet"])
+                .args(features)
                 .args(["--", "-D", "warnings"]),
         )?;
     }
@@ -211,16 +211,16 @@ fn sanitize(sanitizer: Sanitizer, options: &Test) -> Result<Count> {
     sanitize::step(sanitizer, options.limit()).map(Count::from)
 }
 
+/// The feature that the models need.
+const MODELS: &str = "puffs-hosted/shuttle";
+
 /// The hosted kernel on schedules that a search makes: see docs/TESTING.md.
 fn models(options: &Test) -> Result<Count> {
     let selection = [
         "test",
-        "--package",
-        "puffs-hosted",
+        "--workspace",
         "--features",
-        "shuttle",
-        "--profile",
-        "models",
+        MODELS,
         "--test",
         "models",
         "--test",

@@ -52,7 +52,7 @@ impl Rump {
 
     /// What a rump kernel can do.
     pub(crate) fn can(ability: Ability) -> bool {
-        ability == Ability::Signals
+        matches!(ability, Ability::Signals | Ability::SharedReaders)
     }
 }
 

@@ -24,7 +24,7 @@ pub enum Ability {
     /// `mmap(2)`, `exec(3)` and the like: the page cache as a process sees it.
     Mmap,
     /// Several threads may read one descriptor of the device at once
-    /// (NetBSD's loses its place).
+    /// (NetBSD's loses its place when a copy to one of them sleeps).
     SharedReaders,
     /// `statvfs(2)` of a file system that goes away meanwhile (NetBSD's asks
     /// the mount of a vnode without regard to whether it is dead by then, and

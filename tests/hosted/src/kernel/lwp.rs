@@ -77,6 +77,8 @@ struct State {
     /// Signals whose handlers want system calls to be restarted.
     restart: u64,
     sleep: Option<Sleep>,
+    /// How often it fell asleep.
+    sleeps: usize,
 }
 
 struct Sleep {
@@ -156,6 +158,7 @@ impl Lwp {
             mask: 0,
             restart: 0,
             sleep: None,
+            sleeps: 0,
         };
         with(|sched| sched.lwps.insert(lwp.lid, state));
         lwp
@@ -220,6 +223,11 @@ impl Lwp {
         while self.asleep().as_deref() != Some(why) {
             rt::pause();
         }
+    }
+
+    /// How often it fell asleep in the kernel.
+    pub fn sleeps(&self) -> usize {
+        with(|sched| sched.lwps.get(&self.lid).map_or(0, |state| state.sleeps))
     }
 
     /// The blocked signals.
@@ -321,6 +329,7 @@ pub(crate) fn sleep(channel: usize, why: &str, limits: Limits, unlock: impl FnOn
         };
         let signalled = limits.interruptible && state.pending & !state.mask != 0;
         if !signalled {
+            state.sleeps += 1;
             state.sleep = Some(Sleep {
                 channel,
                 why: why.to_owned(),
