@@ -92,7 +92,7 @@ impl Kmod {
             "building puffs.kmod for NetBSD/{arch}, version {version}"
         ));
 
-        let library = rustlib::build(arch.rust_target(), false)?;
+        let library = rustlib::build(arch.rust_target(), &[])?;
         let shim = self.compile_shim(&tree, &build)?;
 
         sh::say("linking");

@@ -41,6 +41,9 @@ pub struct Rump {
     /// Where to put the libraries [default: target/rump]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Have AddressSanitizer watch it, whose runtime library the process has to load first
+    #[arg(long)]
+    asan: bool,
 }
 
 /// The library, without its suffix.
@@ -63,15 +66,24 @@ const OPTIONS: [&str; 6] = [
 /// makes up, and those of the compiler's run-time library.
 const RUST_NAMES: [&str; 4] = ["_R*", "_ZN*", "rust_*", "__*"];
 
+/// What has AddressSanitizer watch the Rust code. The target is no system that
+/// it knows: it is told where the shadow of a Linux process is.
+const ASAN: [&str; 3] = [
+    "-Zsanitizer=address",
+    "-Cunsafe-allow-abi-mismatch=sanitizer",
+    "-Cllvm-args=-asan-mapping-offset=0x7fff8000",
+];
+
 impl Rump {
     /// The drop-in for the rump kernel that is installed under `prefix`, to be
     /// put into `out`.
-    pub fn of(prefix: &Path, headers: &Path, options: &[String], out: &Path) -> Self {
+    pub fn of(prefix: &Path, headers: &Path, options: &[String], out: &Path, asan: bool) -> Self {
         Self {
             rump_prefix: prefix.to_owned(),
             headers: headers.to_owned(),
             options: options.to_vec(),
             out: Some(out.to_owned()),
+            asan,
         }
     }
 
@@ -93,7 +105,7 @@ impl Rump {
         ));
 
         let stock = Stock::take_apart(&self.rump_prefix, &build.join("stock"))?;
-        let library = rustlib::build("amd64-rump", false)?;
+        let library = rustlib::build("amd64-rump", if self.asan { &ASAN } else { &[] })?;
         let shim = self.compile_shim(&tree, &build, stock.by_constructor)?;
 
         sh::say("linking");
@@ -157,6 +169,9 @@ impl Rump {
                 .args(self.options.iter().map(|option| format!("-D{option}")));
             if by_constructor {
                 clang.arg("-DRUMP_USE_CTOR");
+            }
+            if self.asan {
+                clang.arg("-fsanitize=address");
             }
             for dir in [&links, &rump, &rump.join("opt")] {
                 clang.arg("-isystem").arg(dir);

@@ -10,7 +10,7 @@ use anyhow::{bail, ensure, Context, Result};
 use clap::Args;
 use std::{
     collections::{BTreeMap, VecDeque},
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     fmt::{self, Write as _},
     path::{Path, PathBuf},
     process::Command,
@@ -34,6 +34,9 @@ pub struct RumpTest {
     /// A kernel option to compile the shim with, if it is made
     #[arg(short = 'D', long = "option", value_name = "NAME[=VALUE]")]
     options: Vec<String>,
+    /// Have AddressSanitizer watch ours
+    #[arg(long, requires = "headers")]
+    asan: bool,
     /// Play them with the stock library too
     #[arg(long)]
     stock: bool,
@@ -106,6 +109,9 @@ impl Ended {
             let at = output.find(mark)? + mark.len();
             Some(output[at..].trim_start().lines().next()?.to_owned())
         };
+        if let Some(why) = after("ERROR: AddressSanitizer: ") {
+            return Ended::Panicked(format!("AddressSanitizer: {why}"));
+        }
         // The kernel's first: a test may fail because the kernel is dead.
         if let Some(why) = after("panic: ") {
             return Ended::Panicked(shorten(&why));
@@ -138,8 +144,8 @@ fn shorten(panic: &str) -> String {
 /// A library that is tried.
 struct Library {
     name: &'static str,
-    /// Where the libraries are looked for.
-    path: OsString,
+    /// What makes the runner load it.
+    environment: Vec<(&'static str, OsString)>,
 }
 
 impl RumpTest {
@@ -176,8 +182,9 @@ impl RumpTest {
         let ours = match (&self.ours, &self.headers) {
             (Some(ours), _) => ours.clone(),
             (None, Some(headers)) => {
-                let out = paths::target().join("rump");
-                Rump::of(&self.rump_prefix, headers, &self.options, &out).run()?;
+                let name = if self.asan { "rump-asan" } else { "rump" };
+                let out = paths::target().join(name);
+                Rump::of(&self.rump_prefix, headers, &self.options, &out, self.asan).run()?;
                 out
             }
             (None, None) => paths::target().join("rump"),
@@ -186,14 +193,23 @@ impl RumpTest {
             let ours = ours.display();
             format!("{ours} is not there; give --headers to have it made")
         })?;
+        let path = std::env::join_paths([&ours, &lib])?;
+        let mut environment = vec![("LD_LIBRARY_PATH", path)];
+        if self.asan {
+            let rust = setup::kernel_rust()?;
+            let runtime = setup::sanitizer_runtime(&rust, "asan")?;
+            environment.push(("LD_PRELOAD", runtime.with_extension("so").into()));
+            // The kernel never gives back what it has when the process ends.
+            environment.push(("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=1".into()));
+        }
         let mut libraries = vec![Library {
             name: "ours",
-            path: std::env::join_paths([&ours, &lib])?,
+            environment,
         }];
         if self.stock {
             libraries.push(Library {
                 name: "stock",
-                path: lib.into(),
+                environment: vec![("LD_LIBRARY_PATH", lib.into())],
             });
         }
         Ok(libraries)
@@ -222,7 +238,7 @@ impl RumpTest {
                     let Some((number, case)) = next else { return };
                     let mut command = Command::new(program);
                     command.args(["play", &case.name]);
-                    command.env("LD_LIBRARY_PATH", &library.path);
+                    command.envs(library.environment.iter().cloned());
                     let _ = sender.send((number, runner::run_limited(&mut command, limit)));
                 });
             }
@@ -249,15 +265,14 @@ impl RumpTest {
     /// of its own, as it takes the process with it.
     fn deaths(&self, program: &Path, libraries: &[Library], rounds: u64) -> Result<()> {
         sh::say(format!("having {rounds} servers die: ours"));
-        let ours = &libraries[0].path;
-        sh::run(&mut self.death_command(program, ours, rounds, self.seed))?;
+        sh::run(&mut self.death_command(program, &libraries[0], rounds, self.seed))?;
         let Some(stock) = libraries.get(1) else {
             return Ok(());
         };
         sh::say(format!("having {rounds} servers die: stock"));
         let mut ends = Vec::new();
         for round in 0..rounds {
-            let mut command = self.death_command(program, &stock.path, 1, self.seed + round);
+            let mut command = self.death_command(program, stock, 1, self.seed + round);
             // The runner's own limit is for a round, and comes first.
             let limit = Duration::from_secs(2 * self.limit);
             ends.push(Ended::read(&runner::run_limited(&mut command, limit)?));
@@ -273,13 +288,13 @@ impl RumpTest {
         Ok(())
     }
 
-    fn death_command(&self, program: &Path, path: &OsStr, rounds: u64, seed: u64) -> Command {
+    fn death_command(&self, program: &Path, library: &Library, rounds: u64, seed: u64) -> Command {
         let mut command = Command::new(program);
         let numbers = [rounds, self.callers, seed, self.limit];
         command
             .arg("death")
             .args(numbers.map(|number| number.to_string()));
-        command.env("LD_LIBRARY_PATH", path);
+        command.envs(library.environment.iter().cloned());
         command
     }
 }

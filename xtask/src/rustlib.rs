@@ -18,9 +18,8 @@ const PACKAGE: &str = "puffs-rs";
 /// linker takes what is referred to. There is no `memcpy` and no `memset` in
 /// it: those are the kernel's own.
 ///
-/// Code for a kernel alone is not seen by the lints of a build for the host;
-/// `deny_warnings` makes its warnings errors.
-pub fn build(target: &str, deny_warnings: bool) -> Result<PathBuf> {
+/// `flags` are for rustc, and for the library alone.
+pub fn build(target: &str, flags: &[&str]) -> Result<PathBuf> {
     setup::bindgen()?;
     let rust = setup::kernel_rust()?;
     let spec = paths::etc("targets").join(format!("{target}.json"));
@@ -39,11 +38,8 @@ pub fn build(target: &str, deny_warnings: bool) -> Result<PathBuf> {
             .arg(&spec)
             .arg("--target-dir")
             .arg(&out)
-            .args(if deny_warnings {
-                &["--", "-D", "warnings"][..]
-            } else {
-                &[]
-            }),
+            .arg("--")
+            .args(flags),
     )?;
     let archive = out.join(target).join("release/libpuffs_rs.a");
     ensure!(
