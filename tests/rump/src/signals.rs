@@ -12,15 +12,20 @@
 //! sleeper must not return without having been woken: the C code does not
 //! bear either. So every wakeup is counted in a word of the condition variable
 //! that a rump kernel does not use.
+//!
+//! Who sleeps in a sleep queue, as poll(2) does, must not even look: a sleeper
+//! that runs for a moment is not woken in that moment, by `l_mutex`. There the
+//! sender of a signal wakes it.
 
 use crate::kernel::{functions, RawCondVar, RawMutex};
 use std::{
     cell::{Cell, RefCell},
     ffi::{c_int, c_void},
     sync::{
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicPtr, AtomicUsize, Ordering},
         Arc, Mutex, MutexGuard, PoisonError,
     },
+    time::Duration,
 };
 
 const EINTR: c_int = 4;
@@ -54,7 +59,20 @@ pub(crate) struct Signals(Mutex<Sets>);
 struct Sets {
     pending: u128,
     blocked: u128,
+    /// The thread sleeps in a sleep queue, or is about to.
+    queued: bool,
 }
+
+impl Sets {
+    /// Is there one that is not blocked?
+    fn are_pending(&self) -> bool {
+        self.pending & !self.blocked != 0
+    }
+}
+
+/// The condition variable that all who sleep in sleep queues wait on; null
+/// until somebody did.
+static QUEUES: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 
 impl Signals {
     fn sets(&self) -> MutexGuard<'_, Sets> {
@@ -64,6 +82,17 @@ impl Signals {
     /// Sends one.
     pub(crate) fn send(&self, signal: i32) {
         self.sets().pending |= 1 << (signal - 1);
+        let to_wake = || {
+            let sets = self.sets();
+            sets.queued && sets.are_pending()
+        };
+        // Whom it meets before the wait hears nothing of it.
+        while to_wake() {
+            // SAFETY: it is there as long as the kernel, and was set before
+            // anybody was in a queue.
+            unsafe { rumpns_cv_broadcast(QUEUES.load(Ordering::Relaxed)) };
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Blocks one; KILL and STOP cannot be.
@@ -75,8 +104,7 @@ impl Signals {
 
     /// Is there one that is not blocked?
     fn are_pending(&self) -> bool {
-        let sets = self.sets();
-        sets.pending & !sets.blocked != 0
+        self.sets().are_pending()
     }
 
     /// The return to user mode: what is not blocked is delivered.
@@ -136,6 +164,37 @@ fn sleep(cv: *mut RawCondVar, mutex: *mut RawMutex, ticks: c_int, signals: &Sign
     }
 }
 
+/// A sleep in a sleep queue, of at most so many ticks, for ever if 0, that
+/// signals end.
+///
+/// # Safety
+/// As of `cv_timedwait(9)`.
+unsafe fn sleep_queued(
+    cv: *mut RawCondVar,
+    mutex: *mut RawMutex,
+    ticks: c_int,
+    signals: &Signals,
+) -> c_int {
+    QUEUES.store(cv.cast(), Ordering::Relaxed);
+    signals.sets().queued = true;
+    let error = if signals.are_pending() {
+        EINTR
+    } else if ticks == 0 {
+        // SAFETY: as the caller's.
+        unsafe { (functions().rumpns_cv_wait_sig)(cv, mutex) }
+    } else {
+        // SAFETY: as the caller's.
+        unsafe { (functions().rumpns_cv_timedwait)(cv, mutex, ticks) }
+    };
+    let mut sets = signals.sets();
+    sets.queued = false;
+    if sets.are_pending() {
+        EINTR
+    } else {
+        error
+    }
+}
+
 /// `cv_wait_sig(9)`.
 ///
 /// # Safety
@@ -144,7 +203,7 @@ fn sleep(cv: *mut RawCondVar, mutex: *mut RawMutex, ticks: c_int, signals: &Sign
 pub(crate) unsafe extern "C" fn rumpns_cv_wait_sig(cv: *mut c_void, mutex: *mut c_void) -> c_int {
     let (cv, mutex) = (cv.cast(), mutex.cast());
     match current() {
-        Some(signals) if CATCHES.get() != Some(false) => sleep(cv, mutex, 0, &signals),
+        Some(signals) if CATCHES.get().is_none() => sleep(cv, mutex, 0, &signals),
         // SAFETY: as the caller's.
         _ => unsafe { (functions().rumpns_cv_wait_sig)(cv, mutex) },
     }
@@ -180,7 +239,10 @@ pub(crate) unsafe extern "C" fn rumpns_cv_timedwait(
 ) -> c_int {
     let (cv, mutex) = (cv.cast(), mutex.cast());
     match current() {
-        Some(signals) if CATCHES.get() == Some(true) => sleep(cv, mutex, ticks, &signals),
+        Some(signals) if CATCHES.get() == Some(true) => {
+            // SAFETY: as the caller's.
+            unsafe { sleep_queued(cv, mutex, ticks, &signals) }
+        }
         // SAFETY: as the caller's.
         _ => unsafe { (functions().rumpns_cv_timedwait)(cv, mutex, ticks) },
     }

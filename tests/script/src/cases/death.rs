@@ -14,6 +14,7 @@ use puffs_rs::{
     abi::{vfs, vn, Cookie, KArgs, OpClass, VnOp, Vtype, SETBACK_NOREF_N1},
     kern::Errno,
 };
+use std::time::Duration;
 
 const FAMILY: &str = "death";
 
@@ -369,6 +370,8 @@ fn callbacks() -> Vec<Case> {
                     } else {
                         script.wait_queued(1);
                     }
+                    // The caller is to be fast asleep.
+                    std::thread::sleep(Duration::from_millis(30));
                     script.die();
                     let there = script.join(call);
                     assert!(there.is_ok_and(|there| there != 0), "{there:?}");
