@@ -13,7 +13,7 @@ use crate::kernel::{
     component::{self, ComponentHold},
     fatal::kassert,
     lwp::{self, Limits},
-    node::{Node, Pmp},
+    node::{self, Node, Pmp},
     vfs::MNT_WAIT,
     vnode::{Page, Vnode, VnodeRef, PAGE},
 };
@@ -169,6 +169,30 @@ impl<T> Drop for Msg<T> {
         // SAFETY: ours, and given up.
         unsafe { entry::puffs_msgmem_release(self.park) };
     }
+}
+
+/// Functions for requests that nobody waits for. Such a function is given the
+/// mount, may use it until it returns, and may sleep, which gives the kernel
+/// lock up.
+macro_rules! completions {
+    ($($done:ident: $core:ident;)+) => {
+        $(unsafe extern "C" fn $done(
+            pmp: *mut puffs_mount,
+            reply: *mut puffs_req,
+            arg: *mut c_void,
+        ) {
+            lwp::pause_until(|| true);
+            node::assert_pmp(pmp);
+            // SAFETY: called as the core calls its own.
+            unsafe { entry::$core(pmp, reply, arg) };
+        })+
+    };
+}
+
+completions! {
+    read_done: puffs_parkdone_asyncbioread;
+    write_done: puffs_parkdone_asyncbiowrite;
+    poll_done: puffs_parkdone_poll;
 }
 
 const NONE: *mut puffs_node = ptr::null_mut();
@@ -1177,7 +1201,7 @@ pub(crate) fn strategy(
             credcvt(&mut msg.body().cred, component::fscred());
             msg.set_delta(count);
             kassert!(background, "reads of this kernel run in the background");
-            msg.set_call(entry::puffs_parkdone_asyncbioread, buf.raw().cast());
+            msg.set_call(read_done, buf.raw().cast());
             msg.enqueue(&pmp);
         }
         Transfer::Write => {
@@ -1193,7 +1217,7 @@ pub(crate) fn strategy(
             if faf {
                 msg.set_faf();
             } else if background {
-                msg.set_call(entry::puffs_parkdone_asyncbiowrite, buf.raw().cast());
+                msg.set_call(write_done, buf.raw().cast());
             }
             let outcome = msg.ask(&pmp, [node.raw(), NONE]);
             if background && !faf {
@@ -1343,7 +1367,11 @@ pub(crate) fn poll(vnode: &VnodeRef, events: i32, wait: bool) -> Result<i32> {
         return Ok(all);
     };
     loop {
-        let there = take_events(&node, events);
+        // Inside, and with a vnode that is alive there, the node stays.
+        let there = vnode.mount().with_trans_for_fs(|| {
+            let _kernel = KernelLock::enter_for_fs();
+            node_of(vnode).map_or(all, |node| take_events(&node, events))
+        });
         if there != 0 {
             return Ok(there);
         }
@@ -1385,18 +1413,20 @@ fn take_events(node: &Node, events: i32) -> i32 {
 /// # Errors
 /// ENXIO if the vnode is dead.
 pub fn ask_events(vnode: &VnodeRef, events: i32) -> Result<u64> {
-    let _kernel = KernelLock::enter();
-    let node = node_of(vnode)?;
-    let pmp = pmp_of(vnode)?;
-    // SAFETY: referenced by its vnode, and inside its lock.
-    node.with_mtx(|| unsafe { entry::puffs_referencenode(node.raw()) });
-    let mut msg = Msg::<vn::Poll>::new(0, vnode.cookie());
-    msg.body().events = events | POLL_ALWAYS;
-    msg.set_call(entry::puffs_parkdone_poll, node.raw().cast());
-    let recorded = node.with(|state| state.notified);
-    // The outcome is the completion's, and C looks at none.
-    let _ = msg.ask(&pmp, [node.raw(), NONE]);
-    Ok(recorded)
+    vnode.mount().with_trans_for_fs(|| {
+        let _kernel = KernelLock::enter();
+        let node = node_of(vnode)?;
+        let pmp = pmp_of(vnode)?;
+        // SAFETY: referenced by its vnode, and inside its lock.
+        node.with_mtx(|| unsafe { entry::puffs_referencenode(node.raw()) });
+        let mut msg = Msg::<vn::Poll>::new(0, vnode.cookie());
+        msg.body().events = events | POLL_ALWAYS;
+        msg.set_call(poll_done, node.raw().cast());
+        let recorded = node.with(|state| state.notified);
+        // The outcome is the completion's, and C looks at none.
+        let _ = msg.ask(&pmp, [node.raw(), NONE]);
+        Ok(recorded)
+    })
 }
 
 /// How often those who poll a file were woken.

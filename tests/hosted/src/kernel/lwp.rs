@@ -378,11 +378,17 @@ pub(crate) fn sleep(channel: usize, why: &str, limits: Limits, unlock: impl FnOn
 impl Sched {
     /// How the sleep of an lwp ended, or how long it may last yet.
     fn outcome(&self, lid: i32, spurious: bool) -> Result<i32, Option<i64>> {
-        let Some(sleep) = self.lwps.get(&lid).and_then(|state| state.sleep.as_ref()) else {
+        let slept = self.lwps.get(&lid);
+        let Some((state, sleep)) = slept.and_then(|state| Some((state, state.sleep.as_ref()?)))
+        else {
             fatal!("a sleeper without a sleep");
         };
         let left = sleep.deadline.map(|deadline| deadline - clock::now_ticks());
+        let signalled = sleep.interruptible && state.pending & !state.mask != 0;
         match sleep.woken {
+            // Who was woken looks for signals when it runs: the wakeup is lost
+            // on it then.
+            Some(_) if signalled => Ok(EINTR),
             Some(Wake::Called) => Ok(0),
             Some(Wake::Signal) => Ok(EINTR),
             None if spurious => Ok(0),

@@ -4,6 +4,7 @@
 //! what is not given back shows up in [`outstanding`].
 
 use super::{
+    big,
     fatal::{fatal, kassert},
     faults::{self, Kind},
     registry::{lock, raw, Registry},
@@ -76,6 +77,17 @@ unsafe fn give(start: *mut u8, size: usize, what: &str) {
     block.fill(FREED);
     // SAFETY: allocated with this layout, and nobody uses it any more.
     unsafe { std::alloc::dealloc(start, layout) };
+}
+
+/// Somebody waits for memory, or might have to: others may have the kernel lock
+/// meanwhile. Where file systems do not do without, it stands for transactions
+/// as well (see `Mount::with_trans_for_fs`), which are not given up.
+fn may_sleep(what: &str) {
+    sync::assert_sleepable(what);
+    if big::is_mpsafe() {
+        let kernel_lock = big::give_up();
+        big::take_back(kernel_lock);
+    }
 }
 
 pub(crate) fn kmem_count() -> Count {
@@ -184,7 +196,7 @@ impl Pool {
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_alloc(size: usize, cansleep: bool) -> *mut c_void {
     if cansleep {
-        sync::assert_sleepable("pk_alloc");
+        may_sleep("pk_alloc");
     }
     if !cansleep && faults::fails(Kind::Memory) {
         return ptr::null_mut();
@@ -259,7 +271,7 @@ pub(crate) unsafe extern "C" fn pk_pool_destroy(pool: *mut pk_pool) {
 pub(crate) unsafe extern "C" fn pk_pool_get(pool: *mut pk_pool, cansleep: bool) -> *mut c_void {
     let pool = POOLS.get(pool);
     if cansleep {
-        sync::assert_sleepable("pk_pool_get");
+        may_sleep("pk_pool_get");
     }
     if !cansleep && faults::fails(Kind::Memory) {
         return ptr::null_mut();

@@ -83,6 +83,11 @@ pub(crate) fn find_pmp(handle: usize) -> Option<Arc<Pmp>> {
     PMPS.find(handle)
 }
 
+/// The C part of a mount is there.
+pub(crate) fn assert_pmp(pmp: *mut puffs_mount) {
+    PMPS.get(pmp);
+}
+
 impl Pmp {
     pub(crate) fn args(&self) -> &KArgs {
         &self.args

@@ -9,6 +9,7 @@
 
 use super::{
     big::KernelLock,
+    chaos,
     fatal::kassert,
     faults::{self, Kind},
     lwp::{self, Limits},
@@ -57,6 +58,8 @@ struct State {
     copyout: Option<CopyHook>,
     copyin: Option<CopyHook>,
     releases_twice: bool,
+    /// How many are in the core, to get a request.
+    readers: usize,
 }
 
 /// A request that is being read.
@@ -129,6 +132,7 @@ impl PutterFile {
                 copyout: None,
                 copyin: None,
                 releases_twice: false,
+                readers: 0,
             }),
         });
         PI_MTX.with(|| lock(&LISTED).push(instance.clone()));
@@ -183,9 +187,10 @@ impl PutterFile {
         };
         if !waiting {
             let (mut data, mut left, mut opaque) = (ptr::null_mut(), 0, ptr::null_mut());
+            lock(&instance.state).readers += 1;
             // SAFETY: attached, looked up inside the kernel lock; places for
             // the results.
-            Errno::check(unsafe {
+            let error = unsafe {
                 entry::puffs_msgif_getout(
                     transport,
                     buf.len(),
@@ -194,7 +199,9 @@ impl PutterFile {
                     &mut left,
                     &mut opaque,
                 )
-            })?;
+            };
+            lock(&instance.state).readers -= 1;
+            Errno::check(error)?;
             // Where several threads read, the last one wins, as in C.
             lock(&instance.state).current = Some(Current { data, left, opaque });
         }
@@ -455,6 +462,11 @@ pub(crate) unsafe extern "C" fn pk_putter_detach(pi: *mut putter_instance) {
         super::big::held(),
         "putter detached without the kernel lock"
     );
+    // The module may be unloaded as soon as nothing is mounted.
+    kassert!(
+        lock(&instance.state).readers == 0,
+        "putter detached with a reader in the core"
+    );
     PI_MTX.with(|| {
         instance.unlist();
         lock(&instance.state).private = DEAD;
@@ -464,6 +476,8 @@ pub(crate) unsafe extern "C" fn pk_putter_detach(pi: *mut putter_instance) {
 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_putter_notify(pi: *mut putter_instance) {
+    // Who sends may do without the kernel lock.
+    chaos::point();
     // The core must not use an instance that was detached and closed.
     lwp::wakeup_all(INSTANCES.get(pi).handle);
 }

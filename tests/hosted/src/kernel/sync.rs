@@ -118,6 +118,8 @@ impl KMutex {
             big::take_back(kernel_lock);
         }
         HELD.with_borrow_mut(|held| held.push((self.handle, self.class)));
+        // Whoever wants to enter now gives the kernel lock up for it.
+        chaos::point();
     }
 
     /// Enters it if nobody is inside.

@@ -500,9 +500,10 @@ pub fn mount(
         lwp::user_return();
         return Err(error);
     }
+    // Before anyone finds and unmounts it: NetBSD takes this one a moment late.
+    mp.reference();
     lock(&MOUNTED).push((name.to_owned(), mp.handle));
     mp.updating.exit();
-    mp.reference();
     let mut stat = mp.stat();
     if mp.vfs_statvfs(&mut stat).is_ok() {
         *lock(&mp.stat) = stat;
