@@ -15,8 +15,8 @@ use crate::{
             self, buf, componentname, fid, kauth_cred, mount, puffs_kcn, puffs_kcred, puffs_mount,
             puffs_msgpark, puffs_node, puffs_req, putter_hdr, statvfs, timespec, vnode,
         },
-        Buf, Completion, ComponentName, Cred, Errno, Fid, MountPtr, NodeRef, PmpRef, Ref, Sleep,
-        StatvfsOut, UserPath, Vnode, VnodeRef,
+        Arc, Buf, Completion, ComponentName, Cred, Errno, Fid, MountPtr, NodeRef, PmpRef, Ref,
+        Sleep, StatvfsOut, UserPath, Vnode, VnodeRef,
     },
     mount::Mount,
     msgif::{self, MsgIf, Park},
@@ -44,7 +44,7 @@ unsafe fn of_pmp(pmp: *mut puffs_mount) -> Option<Tied> {
 ///
 /// # Safety
 /// `mp` is a live mount of puffs.
-unsafe fn of_mp(mp: *mut mount) -> Option<Tied> {
+unsafe fn of_mp(mp: *mut mount) -> Option<Arc<Mount>> {
     // SAFETY: the caller says so.
     unsafe { MountPtr::new(mp) }.and_then(Mount::of)
 }

@@ -43,8 +43,13 @@ impl Mount {
 
     /// The Rust part of a mounted puffs; `None` before it is mounted and
     /// after it is taken down.
-    pub(crate) fn of(mp: MountPtr) -> Option<Tied> {
-        mp.pmp().and_then(Mount::of_pmp)
+    ///
+    /// The result keeps it: statvfs(2) and what takes file handles keep nobody
+    /// from unmounting by force while they wait for memory. The caller holds
+    /// the kernel lock, or keeps the mount by other means.
+    pub(crate) fn of(mp: MountPtr) -> Option<Arc<Mount>> {
+        let tied = mp.pmp().and_then(Mount::of_pmp)?;
+        Some(Arc::clone(&tied.0))
     }
 
     /// Ties the descriptor that process `pid` opened to the mount. False if
