@@ -2,7 +2,7 @@
 
 use super::{
     amend::Amends,
-    park::{Callback, Core, Outcome, State, Waiter},
+    park::{Callback, Core, Outcome, State},
     reply::{judge, Fault, Terms},
     MsgIf, Status,
 };
@@ -115,8 +115,8 @@ struct End {
     cookie: Cookie,
 }
 
-/// Judges a reply and puts the outcome in place. `None`: the caller left, and
-/// the reply with it.
+/// Judges a reply and puts the outcome in place, also of a request whose caller
+/// left: a server's nonsense is nonsense then too.
 fn finish(
     park: &Ref<Park>,
     queues: &mut Guard<'_, Queues>,
@@ -127,9 +127,6 @@ fn finish(
     let core = park.core.get(queues)?;
     debug_assert_eq!(core.state, State::Pending);
     core.state = State::Done;
-    if matches!(core.waiter, Waiter::Gone) {
-        return None;
-    }
     let cookie = core.header().map_or(header.cookie, |asked| asked.cookie);
     let wire_len = core.wire_mut().len();
     let verdict = judge(terms, core.msg.bytes(), wire_len, header, frame);

@@ -11,7 +11,7 @@
 //!
 //! and every arrow is one function inside one lock, the mount's *message
 //! lock*. A caller who is interrupted takes a queued request back; one that
-//! the server has seen it leaves behind, and the reply is dropped.
+//! the server has seen it leaves behind, and nobody looks at the reply.
 //!
 //! # Lock order
 //!
@@ -301,7 +301,6 @@ impl MsgIf {
             };
             match (core.state, &core.waiter) {
                 (_, Waiter::Callback(_)) => break Outcome::default(),
-                (_, Waiter::Gone) => break Outcome::of(Errno::EINTR),
                 (State::Done, _) | (_, Waiter::Nobody) => break core.outcome,
                 (_, Waiter::Caller) => {}
             }
@@ -336,17 +335,14 @@ impl MsgIf {
     }
 
     /// An interrupted caller leaves: what the server has not seen is taken
-    /// back, what it has seen loses its waiter.
+    /// back. What it has seen stays with the mount until it is done, and nobody
+    /// looks at the outcome.
     fn abandon(&self, queues: &mut Guard<'_, Queues>, park: &Ref<Park>) {
         let taken_back = queues.touser.remove(park).is_some();
         self.queued.store(queues.touser.len(), Ordering::Release);
-        if let Some(core) = park.core.get(queues) {
-            if taken_back {
-                core.state = State::Done;
-                core.outcome = Outcome::of(Errno::EINTR);
-            } else {
-                core.waiter = Waiter::Gone;
-            }
+        if let Some(core) = park.core.get(queues).filter(|_| taken_back) {
+            core.state = State::Done;
+            core.outcome = Outcome::of(Errno::EINTR);
         }
     }
 
@@ -466,7 +462,6 @@ impl MsgIf {
     pub fn quiesce(&self) {
         let mut queues = self.queues.lock();
         queues.status = Status::Dying;
-        self.readers.broadcast();
         let patience = kern::hz() / 2;
         let start = kern::ticks();
         while !queues.sending.is_empty() && kern::ticks().wrapping_sub(start) < patience {
@@ -510,7 +505,6 @@ impl MsgIf {
         }
         self.queued.store(0, Ordering::Release);
         self.readers.broadcast();
-        self.changes.broadcast();
     }
 
     /// An unmount starts to ask the server; `false` if there is no server to
@@ -559,9 +553,6 @@ impl MsgIf {
         // decides whether there is something to unmount.
         while queues.status == Status::Mounting && !queues.gone {
             self.changes.wait(&mut queues);
-        }
-        if queues.gone {
-            return Err(Errno::ERESTART);
         }
         queues.users += 1;
         drop(queues);

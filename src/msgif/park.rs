@@ -45,11 +45,8 @@ pub(super) enum State {
 
 /// Who waits for the outcome.
 pub(super) enum Waiter {
-    /// The thread that made the request.
+    /// The thread that made the request, unless a signal made it leave.
     Caller,
-    /// Nobody any more: the caller was interrupted while the server had the
-    /// request. The reply will be dropped.
-    Gone,
     /// A completion (C: `PARKFLAG_CALL`).
     Callback(Callback),
     /// Nobody: fire and forget.
@@ -127,12 +124,11 @@ impl Core {
             .map(|(header, _)| header)
     }
 
-    /// Ends the request with an error, if nothing ended it before, and hands
-    /// out the completion that is to be run outside the lock.
+    /// Ends the request with an error, and hands out the completion that is to
+    /// be run outside the lock.
     pub(super) fn fail(&mut self, error: Errno) -> Option<Callback> {
-        if self.state == State::Done {
-            return None;
-        }
+        // What is done is on no list any more.
+        debug_assert_ne!(self.state, State::Done);
         self.state = State::Done;
         self.outcome = Outcome::of(error);
         self.take_completion()
@@ -159,7 +155,6 @@ impl fmt::Display for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let waiter = match self.waiter {
             Waiter::Caller => "caller",
-            Waiter::Gone => "gone",
             Waiter::Callback(_) => "callback",
             Waiter::Nobody => "nobody",
         };
