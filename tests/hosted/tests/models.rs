@@ -1,8 +1,10 @@
 //! What holds on every schedule, as far as a search gets; see docs/TESTING.md.
 
 use puffs_hosted::{
-    bench::{attributes, errno, flush_frame, header_frame, quiet_args, until, Bench, MNT, WAITS},
-    kernel::{self, pause_until, Kernel, VnodeRef, MNT_FORCE, SIGINT},
+    bench::{
+        attributes, errno, flush_frame, header_frame, quiet_args, until, Bench, MNT, READS, WAITS,
+    },
+    kernel::{self, pause_until, Kernel, Kind, MountKind, VnodeRef, MNT_FORCE, SIGINT},
     model::{explore, search, Search},
     server::{self, Client, Frame},
     user::{Task, User},
@@ -19,6 +21,7 @@ use std::{
     },
     time::Instant,
 };
+use zerocopy::IntoBytes;
 
 /// How many schedules each search of a model takes; `PUFFS_MODEL_RUNS` is
 /// another number.
@@ -66,6 +69,41 @@ fn safe() -> Bench {
 fn seek(bench: &Bench, root: &VnodeRef) -> Task<Result<()>> {
     let root = root.again();
     bench.call(move |_| vnops::request::<vn::Seek, _>(&root, 0, 0, |_, _| {}, |_, _| ()))
+}
+
+const POLLIN: i32 = 1;
+const POLLERR: i32 = 8;
+const POLLHUP: i32 = 0x10;
+
+/// Sends a signal to a caller at some time, and has its outcome.
+fn interrupt<T: Send + 'static>(bench: &Bench, call: Task<T>) -> Task<T> {
+    bench.call(move |_| {
+        call.signal(SIGINT);
+        call.join()
+    })
+}
+
+/// A poll that waits for input, which keeps nobody from unmounting; returns
+/// the events.
+fn poll(bench: &Bench, root: &VnodeRef) -> Task<i32> {
+    let root = root.again();
+    bench.call(move |_| match vnops::poll_file(&root, POLLIN, true) {
+        Ok(events) => events,
+        Err(error) => panic!("poll: {error:?}"),
+    })
+}
+
+/// From now on what is copied to the server is looked at, then again when it
+/// is `time`, and must be the same.
+fn copies_slowly(bench: &Bench, time: impl Fn() -> bool + Send + Sync + 'static) {
+    bench
+        .client()
+        .set_copyout(Some(Arc::new(move |bytes: &[u8]| {
+            let before = bytes.to_vec();
+            pause_until(&time);
+            assert_eq!(bytes, before);
+            0
+        })));
 }
 
 /// The good reply to what the models ask.
@@ -165,8 +203,7 @@ fn a_caller_who_leaves_hinders_nobody() {
                 assert!(!gone || !request.is::<vn::Seek>(), "sent for nobody");
                 assert_eq!(client.write(&good(&request)), Ok(()));
             });
-            let call = seek(&bench, &root);
-            call.signal(SIGINT);
+            let call = interrupt(&bench, seek(&bench, &root));
             let end = errno(&call.join());
             assert!(end == 0 || end == EINTR, "{end}");
             left.store(true, Ordering::SeqCst);
@@ -209,19 +246,89 @@ fn a_request_that_was_taken_back_is_not_sent() {
     });
 }
 
-/// Two callers, and two threads of the server of which one gets a signal: the
-/// other serves both.
+/// A caller who gets a signal after the server replied.
+#[test]
+fn a_reply_is_not_lost_to_a_signal() {
+    model(|| {
+        let bench = safe();
+        let root = bench.root();
+        explore(|| {
+            let thread = server(&bench, |client| serve(&client, 1));
+            let call = seek(&bench, &root);
+            thread.join();
+            call.signal(SIGINT);
+            assert_eq!(call.join(), Ok(()));
+        });
+        drop(root);
+        bench.finish();
+    });
+}
+
+/// A caller who leaves while the device copies its request, which gives the
+/// kernel lock up: the bytes are there until the copy ends.
+#[test]
+fn a_request_that_is_copied_out_stays() {
+    model(|| {
+        let bench = safe();
+        let root = bench.root();
+        explore(|| {
+            let left = Arc::new(AtomicBool::new(false));
+            let gone = left.clone();
+            copies_slowly(&bench, move || gone.load(Ordering::SeqCst));
+            let thread = server(&bench, |client| serve(&client, 1));
+            let call = interrupt(&bench, seek(&bench, &root));
+            assert_eq!(call.join(), Err(Errno::EINTR));
+            left.store(true, Ordering::SeqCst);
+            thread.terminate();
+            bench.client().set_copyout(None);
+        });
+        drop(root);
+        bench.finish();
+    });
+}
+
+/// The same when the mount goes meanwhile, and its callers with it.
+#[test]
+fn a_request_that_is_copied_out_outlives_its_mount() {
+    model(|| {
+        let bench = safe();
+        let root = bench.root();
+        explore(|| {
+            let mount = bench.mount.clone();
+            copies_slowly(&bench, move || mount.is_gone());
+            let thread = server(&bench, |client| serve(&client, 1));
+            let poll = poll(&bench, &root);
+            let call = bench.call(|user| user.statvfs(MNT).is_ok());
+            let unmount = bench.call({
+                let mount = bench.mount.clone();
+                move |_| kernel::unmount_mount(&mount, MNT_FORCE)
+            });
+            // The server, which copies, does not answer.
+            let unmount = unmount.until_asleep(WAITS);
+            unmount.signal(SIGINT);
+            assert_eq!(unmount.join(), Ok(()));
+            assert_ne!(poll.join() & (POLLHUP | POLLERR), 0);
+            assert!(!call.join());
+            thread.terminate();
+        });
+        drop(root);
+        bench.finish();
+    });
+}
+
+/// A caller, and two threads of the server that wait for a request, of which
+/// one gets a signal: the other serves it.
 #[test]
 fn a_reader_who_leaves_takes_no_wakeup_along() {
     model(|| {
         let bench = safe();
         let root = bench.root();
+        let leaves = server(&bench, |client| serve(&client, usize::MAX)).until_asleep(READS);
+        let stays = server(&bench, |client| serve(&client, usize::MAX)).until_asleep(READS);
         explore(|| {
-            let leaves = server(&bench, |client| serve(&client, usize::MAX));
-            let stays = server(&bench, |client| serve(&client, usize::MAX));
-            let calls = [seek(&bench, &root), seek(&bench, &root)];
-            leaves.terminate();
-            assert_eq!(calls.map(Task::join), [Ok(()), Ok(())]);
+            let call = seek(&bench, &root);
+            bench.call(|_| leaves.terminate());
+            assert_eq!(call.join(), Ok(()));
             stays.terminate();
         });
         drop(root);
@@ -296,6 +403,62 @@ fn a_completion_runs_once_when_a_copy_fails() {
     });
 }
 
+/// Two who poll a file, of whom one may do without a request of its own, and a
+/// server of two threads, on a mount that is taken away.
+#[test]
+fn a_poller_is_woken_by_any_answer_and_by_the_end() {
+    model(|| {
+        let bench = safe();
+        let root = bench.root();
+        explore(|| {
+            let threads = [0; 2].map(|_| server(&bench, |client| serve(&client, usize::MAX)));
+            let polls = [poll(&bench, &root), poll(&bench, &root)];
+            let unmount = bench.call({
+                let mount = bench.mount.clone();
+                move |_| kernel::unmount_mount(&mount, MNT_FORCE)
+            });
+            for events in polls.map(Task::join) {
+                assert_ne!(events & (POLLIN | POLLERR | POLLHUP), 0);
+            }
+            assert_eq!(unmount.join(), Ok(()));
+            for thread in threads {
+                thread.join();
+            }
+        });
+        drop(root);
+        bench.finish();
+    });
+}
+
+/// A poll and a caller, and a server that reads a part of a request and exits
+/// while somebody unmounts, who may get a signal.
+#[test]
+fn a_request_that_is_read_in_part_fails_with_the_server() {
+    model(|| {
+        let bench = safe();
+        let root = bench.root();
+        explore(|| {
+            let thread = server(&bench, |client| client.file().read(&mut [0; 8]).is_ok());
+            bench.die();
+            let poll = poll(&bench, &root);
+            let call = seek(&bench, &root);
+            let unmount = bench.call({
+                let mount = bench.mount.clone();
+                move |_| errno(&kernel::unmount_mount(&mount, MNT_FORCE))
+            });
+            let unmount = interrupt(&bench, unmount);
+            thread.join();
+            assert_ne!(poll.join() & (POLLERR | POLLHUP), 0);
+            assert_eq!(call.join(), Err(Errno::ENXIO));
+            let end = unmount.join();
+            let gone = Errno::ENOENT.get();
+            assert!([0, gone, EINTR].contains(&end), "{end}");
+        });
+        drop(root);
+        bench.finish();
+    });
+}
+
 /// Two flushes and an unmount that the server asks for, while somebody
 /// unmounts as well: no request has two answers, and everything ends.
 #[test]
@@ -325,12 +488,48 @@ fn the_service_thread_answers_once_and_ends() {
                 }
                 let _ = client.write(&header_frame(OpClass::Unmount.into(), 0, 2));
             });
+            bench.die();
             let end = errno(&kernel::unmount_mount(&bench.mount, 0));
             assert!(end == 0 || end == Errno::ENOENT.get(), "{end}");
             asks.join();
             thread.join();
             let answers = answers.each_ref().map(|count| count.load(Ordering::SeqCst));
             assert!(answers.iter().all(|&count| count <= 1), "{answers:?}");
+        });
+        bench.finish();
+    });
+}
+
+/// The server asks for an unmount, which comes to nothing, and for flushes
+/// meanwhile: each is answered, by the service thread or because there is none
+/// any more.
+#[test]
+fn a_flush_is_answered_when_the_unmount_fails() {
+    model(|| {
+        let bench = safe();
+        explore(|| {
+            bench.kernel.fail_next(Kind::Unmount);
+            let asks = server(&bench, |client| {
+                let unmount = header_frame(OpClass::Unmount.into(), 0, 2);
+                assert_eq!(client.write(&unmount), Ok(()));
+            });
+            let flushes = server(&bench, |client| {
+                for id in 0..2 {
+                    let op = FlushOp::InvalNamecacheAll.into();
+                    let mut flush = flush_frame(op, Cookie::NULL, 0, 0);
+                    flush.req_mut().id = id;
+                    assert_eq!(client.write(&flush), Ok(()));
+                }
+            });
+            let mut answers = [0; 3];
+            while answers != [1; 3] {
+                let (id, rv) = bench.response();
+                assert!(matches!(rv, 0 | ENXIO), "{rv}");
+                answers[id as usize] += 1;
+            }
+            asks.join();
+            flushes.join();
+            bench.assert_quiet();
         });
         bench.finish();
     });
@@ -401,22 +600,99 @@ fn an_unmount_ends_that_the_server_exits_on() {
     });
 }
 
-/// A thread of the server closes the descriptor while another is in mount(2).
+/// The server exits, the kernel keeps the mount, and somebody unmounts it; who
+/// sends meanwhile does not touch the device that is gone.
+#[test]
+fn a_mount_that_stays_forgets_the_device() {
+    model(|| {
+        let bench = safe();
+        let root = bench.root();
+        bench.kernel.fail_next(Kind::Unmount);
+        explore(|| {
+            let thread = server(&bench, |client| serve(&client, 1));
+            bench.die();
+            let calls = [seek(&bench, &root), seek(&bench, &root)];
+            thread.join();
+            let ends = calls.map(|call| errno(&call.join()));
+            assert!(ends.iter().all(|&end| matches!(end, 0 | ENXIO)), "{ends:?}");
+            assert_eq!(bench.unmount_by_force(), Ok(()));
+        });
+        drop(root);
+        bench.finish();
+    });
+}
+
+/// Callers who nothing but their requests keeps inside, on a mount that is
+/// unmounted by force: nobody is inside when it is freed.
+#[test]
+fn an_unmount_waits_for_who_is_inside() {
+    model(|| {
+        let bench = safe();
+        explore(|| {
+            let thread = server(&bench, |client| serve(&client, usize::MAX));
+            let calls = [0; 2].map(|_| bench.call(|user| user.statvfs(MNT).is_ok()));
+            assert_eq!(bench.unmount_by_force(), Ok(()));
+            for call in calls {
+                call.join();
+            }
+            thread.join();
+        });
+        bench.finish();
+    });
+}
+
+/// A thread of the server closes the descriptor while another is in mount(2),
+/// and somebody unmounts what is hardly there.
 #[test]
 fn a_mount_whose_device_is_closed_goes() {
     model(|| {
         let kernel = Kernel::boot();
         let server = User::new("server");
+        let user = User::new("user");
         let client = server.run(|_| Client::open());
         explore(|| {
             let mounts = server.spawn("mount", |_| server::mount(Some(MNT), &quiet_args()));
             let closes = server.spawn("close", |_| drop(client));
+            let asks = user.spawn("statvfs", |user| user.statvfs(MNT).is_ok());
+            let unmounts = user.spawn("unmount", |_| kernel::unmount(MNT, MNT_FORCE).is_ok());
             let mounted = mounts.join();
             closes.join();
+            assert!(!asks.join());
+            unmounts.join();
             match mounted {
                 Ok(mount) => until("the mount to go", || mount.is_gone()),
                 Err(error) => assert_eq!(error, Errno::ENOENT),
             }
+        });
+        drop((server, user));
+        kernel.shutdown();
+    });
+}
+
+/// A thread of the server closes the descriptor while another is in a mount(2)
+/// that fails when the file system is there already.
+#[test]
+fn a_mount_that_fails_late_is_not_unmounted_twice() {
+    model(|| {
+        let kernel = Kernel::boot();
+        let server = User::new("server");
+        let client = server.run(|_| Client::open());
+        explore(|| {
+            let mounts = server.spawn("mount", |_| {
+                let args = quiet_args();
+                let fails = || Err(Errno::ENOMEM);
+                let mounted = kernel::mount(Some(MNT), args.as_bytes(), MountKind::New, fails);
+                mounted.map(drop)
+            });
+            let closes = server.spawn("close", |_| drop(client));
+            let end = errno(&mounts.join());
+            assert!(
+                [Errno::ENOMEM, Errno::ENOENT]
+                    .map(Errno::get)
+                    .contains(&end),
+                "{end}"
+            );
+            closes.join();
         });
         drop(server);
         kernel.shutdown();
