@@ -77,7 +77,7 @@ const STEPS: [Step; 13] = [
     ("fuzz", "the fuzz targets, for a minute", fuzz),
     (
         "asan",
-        "the hosted kernel's tests under AddressSanitizer",
+        "the hosted kernel's tests under AddressSanitizer, without the slowest",
         |test| sanitize(Sanitizer::Address, test),
     ),
     (

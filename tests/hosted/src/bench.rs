@@ -12,22 +12,22 @@
 use crate::{
     kernel::{self, Kernel, Mount, VnodeRef, MNT_FORCE},
     rt,
-    server::{self, Client, Frame, ROOT},
+    server::{self, Client, Frame},
     user::{Task, User},
     vnops::vattr_null,
 };
 use puffs_rs::{
     abi::{
-        notify::{self, Flush, FlushOp},
-        vn, Cookie, KArgs, Message, OpClass, Req, VnOp, Vtype,
+        notify::{self, FlushOp},
+        vn, Cookie, KArgs, Message, OpClass, VnOp, Vtype,
     },
     kern::{Errno, Result},
 };
+pub use puffs_script::{flush as flush_frame, header as header_frame};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use zerocopy::FromZeros;
 
 /// Where the file system is mounted.
 pub const MNT: &str = "/mnt";
@@ -336,29 +336,6 @@ pub fn attributes(request: &Frame, vtype: Vtype, size: u64) -> Frame {
         reply.va.size = size;
         reply.va.nlink = 1;
     })
-}
-
-/// A request of the server's for a flush.
-pub fn flush_frame(op: i32, cookie: Cookie, start: i64, end: i64) -> Frame {
-    let mut flush = Flush::new_zeroed();
-    flush.req.id = 4711;
-    flush.req.opclass = OpClass::Flush.into();
-    flush.req.cookie = cookie;
-    flush.op = op;
-    flush.cookie = cookie;
-    flush.start = start;
-    flush.end = end;
-    Frame::of(&flush)
-}
-
-/// A request of the server's that is only a header.
-pub fn header_frame(class: u16, op: u16, id: u64) -> Frame {
-    let mut header = Req::new_zeroed();
-    header.opclass = class;
-    header.optype = op;
-    header.id = id;
-    header.cookie = ROOT;
-    Frame::of(&header)
 }
 
 /// The errno of a result, 0 for success.
