@@ -146,7 +146,8 @@ fn server<T: Send + 'static>(
     bench.server.spawn("thread", move |_| work(client))
 }
 
-/// Two callers and a server that answers one of them and exits.
+/// Two callers and a server that answers one of them and exits: each caller
+/// ends, one with the answer at most, the others with ENXIO.
 #[test]
 fn a_caller_has_its_reply_or_the_servers_death() {
     model(|| {
@@ -161,25 +162,6 @@ fn a_caller_has_its_reply_or_the_servers_death() {
             let answered = ends.iter().filter(|&&end| end == 0).count();
             let sent_off = ends.iter().filter(|&&end| end == ENXIO).count();
             assert!(answered <= 1 && answered + sent_off == 2, "{ends:?}");
-        });
-        drop(root);
-        bench.finish();
-    });
-}
-
-/// A caller and a server that goes on, on a mount that is taken away.
-#[test]
-fn a_caller_has_its_reply_or_the_mounts_end() {
-    model(|| {
-        let bench = safe();
-        let root = bench.root();
-        explore(|| {
-            let thread = server(&bench, |client| serve(&client, usize::MAX));
-            let call = seek(&bench, &root);
-            assert_eq!(bench.unmount_by_force(), Ok(()));
-            let end = errno(&call.join());
-            assert!(end == 0 || end == ENXIO, "{end}");
-            thread.join();
         });
         drop(root);
         bench.finish();
@@ -246,7 +228,8 @@ fn a_request_that_was_taken_back_is_not_sent() {
     });
 }
 
-/// A caller who gets a signal after the server replied.
+/// A caller who gets a signal after the server replied: the reply is what it
+/// gets.
 #[test]
 fn a_reply_is_not_lost_to_a_signal() {
     model(|| {
@@ -287,7 +270,8 @@ fn a_request_that_is_copied_out_stays() {
     });
 }
 
-/// The same when the mount goes meanwhile, and its callers with it.
+/// A poll and a caller, and a mount that goes while the device copies one of
+/// their requests: both end, and the bytes are there until the copy ends.
 #[test]
 fn a_request_that_is_copied_out_outlives_its_mount() {
     model(|| {
@@ -337,7 +321,7 @@ fn a_reader_who_leaves_takes_no_wakeup_along() {
 }
 
 /// A read and a write in the background, and a server that answers one of them
-/// and exits. A buffer that is completed twice breaks a rule of the kernel.
+/// and exits: each buffer is completed once. Twice breaks a rule of the kernel.
 #[test]
 fn a_completion_runs_once() {
     model(|| {
@@ -360,51 +344,9 @@ fn a_completion_runs_once() {
     });
 }
 
-/// A read in the background whose request the server gets at the second
-/// attempt, and gives the kernel lock up at both, on a mount that is taken away
-/// meanwhile.
-#[test]
-fn a_completion_runs_once_when_a_copy_fails() {
-    const EFAULT: i32 = 14;
-    model(|| {
-        let bench = safe();
-        let file = bench.file("f", FILE, Vtype::Reg, 8192);
-        explore(|| {
-            let first = AtomicBool::new(true);
-            bench.client().set_copyout(Some(Arc::new(move |_: &[u8]| {
-                // The copy gives the kernel lock up.
-                pause_until(|| true);
-                if first.swap(false, Ordering::SeqCst) {
-                    EFAULT
-                } else {
-                    0
-                }
-            })));
-            let thread = server(&bench, |client| loop {
-                match client.read() {
-                    Ok(request) => drop(client.write(&good(&request))),
-                    Err(error) if error.get() == EFAULT => {}
-                    Err(_) => return,
-                }
-            });
-            let read = file.again();
-            let read = bench.call(move |_| read_buffer(&read, 0, 4096).0);
-            let call = bench.call({
-                let mount = bench.mount.clone();
-                move |_| kernel::unmount_mount(&mount, MNT_FORCE)
-            });
-            assert_eq!(call.join(), Ok(()));
-            let end = read.join();
-            assert!(matches!(end, 0 | ENXIO), "{end}");
-            thread.join();
-        });
-        drop(file);
-        bench.finish();
-    });
-}
-
 /// Two who poll a file, of whom one may do without a request of its own, and a
-/// server of two threads, on a mount that is taken away.
+/// server of two threads, on a mount that is taken away: any answer and the end
+/// of the mount wake both, and the mount is there until a completion is run.
 #[test]
 fn a_poller_is_woken_by_any_answer_and_by_the_end() {
     model(|| {
@@ -431,7 +373,8 @@ fn a_poller_is_woken_by_any_answer_and_by_the_end() {
 }
 
 /// A poll and a caller, and a server that reads a part of a request and exits
-/// while somebody unmounts, who may get a signal.
+/// while somebody unmounts, who may get a signal: poll and caller fail, and the
+/// mount is there until a completion is run.
 #[test]
 fn a_request_that_is_read_in_part_fails_with_the_server() {
     model(|| {
@@ -535,49 +478,8 @@ fn a_flush_is_answered_when_the_unmount_fails() {
     });
 }
 
-/// The server asks for a flush and exits.
-#[test]
-fn the_service_thread_outlives_no_server() {
-    model(|| {
-        let bench = safe();
-        explore(|| {
-            let asks = server(&bench, |client| {
-                let op = FlushOp::InvalNamecacheAll.into();
-                let _ = client.write(&flush_frame(op, Cookie::NULL, 0, 0));
-                let _ = client.write(&header_frame(OpClass::Unmount.into(), 0, 2));
-            });
-            bench.die();
-            asks.join();
-            until("the mount to go", || bench.mount.is_gone());
-        });
-        bench.finish();
-    });
-}
-
-/// The server exits while two unmount, one by force.
-#[test]
-fn close_and_unmounts_all_end() {
-    model(|| {
-        let bench = safe();
-        explore(|| {
-            let unmount = |flags| {
-                let mount = bench.mount.clone();
-                bench.call(move |_| errno(&kernel::unmount_mount(&mount, flags)))
-            };
-            let thread = server(&bench, |client| serve(&client, 1));
-            let ends = [unmount(0), unmount(MNT_FORCE)];
-            bench.die();
-            thread.join();
-            let ends = ends.map(Task::join);
-            let known = |&end: &i32| matches!(end, 0 | ENXIO) || end == Errno::ENOENT.get();
-            assert!(ends.iter().all(known), "{ends:?}");
-            assert!(bench.mount.is_gone());
-        });
-        bench.finish();
-    });
-}
-
-/// The server exits on the request to unmount.
+/// The server exits on the request to unmount: the unmount succeeds, and the
+/// close ends.
 #[test]
 fn an_unmount_ends_that_the_server_exits_on() {
     model(|| {
@@ -600,30 +502,33 @@ fn an_unmount_ends_that_the_server_exits_on() {
     });
 }
 
-/// The server exits, the kernel keeps the mount, and somebody unmounts it; who
-/// sends meanwhile does not touch the device that is gone.
+/// The server exits, the kernel keeps the mount, and somebody unmounts it: who
+/// sends meanwhile, and waits or does not, does not touch the device that is
+/// gone.
 #[test]
 fn a_mount_that_stays_forgets_the_device() {
     model(|| {
         let bench = safe();
-        let root = bench.root();
+        let file = bench.file("f", FILE, Vtype::Reg, 8192);
         bench.kernel.fail_next(Kind::Unmount);
         explore(|| {
             let thread = server(&bench, |client| serve(&client, 1));
             bench.die();
-            let calls = [seek(&bench, &root), seek(&bench, &root)];
+            let call = seek(&bench, &file);
+            let read = file.again();
+            let read = bench.call(move |_| read_buffer(&read, 0, 4096).0);
             thread.join();
-            let ends = calls.map(|call| errno(&call.join()));
+            let ends = [errno(&call.join()), read.join()];
             assert!(ends.iter().all(|&end| matches!(end, 0 | ENXIO)), "{ends:?}");
             assert_eq!(bench.unmount_by_force(), Ok(()));
         });
-        drop(root);
+        drop(file);
         bench.finish();
     });
 }
 
-/// Callers who nothing but their requests keeps inside, on a mount that is
-/// unmounted by force: nobody is inside when it is freed.
+/// Callers and a reader of the device, on a mount that is unmounted by force:
+/// all of them end, and nobody is inside when it is freed.
 #[test]
 fn an_unmount_waits_for_who_is_inside() {
     model(|| {
@@ -642,7 +547,8 @@ fn an_unmount_waits_for_who_is_inside() {
 }
 
 /// A thread of the server closes the descriptor while another is in mount(2),
-/// and somebody unmounts what is hardly there.
+/// and somebody unmounts what is hardly there: all of them end, and the mount
+/// goes.
 #[test]
 fn a_mount_whose_device_is_closed_goes() {
     model(|| {
@@ -670,7 +576,8 @@ fn a_mount_whose_device_is_closed_goes() {
 }
 
 /// A thread of the server closes the descriptor while another is in a mount(2)
-/// that fails when the file system is there already.
+/// that fails when the file system is there already: only the mount(2) takes it
+/// down.
 #[test]
 fn a_mount_that_fails_late_is_not_unmounted_twice() {
     model(|| {
