@@ -114,8 +114,9 @@ pub fn fuzz_tools() -> Result<PathBuf> {
         sh::say(format!("installing {wanted}"));
         sh::run(
             toolchain::host_cargo()
-                .args(["install", "--quiet", "--locked", "--force", "cargo-fuzz"])
-                .args(["--version", CARGO_FUZZ])
+                // It only starts cargo: not worth the time to be optimized.
+                .args(["install", "--debug", "--quiet", "--locked", "--force"])
+                .args(["cargo-fuzz", "--version", CARGO_FUZZ])
                 .arg("--root")
                 .arg(&work),
         )?;
