@@ -237,7 +237,8 @@ impl Vnode {
     }
 
     pub(crate) fn mount(&self) -> Arc<Mount> {
-        vfs::of(raw(self.inner(|inner| inner.mount)))
+        // Looked up inside: the mount is there as long as it is the vnode's.
+        self.inner(|inner| vfs::of(raw(inner.mount)))
     }
 
     /// Its node, which stays while the vnode is locked.
