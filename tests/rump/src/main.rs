@@ -12,7 +12,6 @@
 mod death;
 mod kernel;
 mod signals;
-mod syscall;
 mod world;
 
 use puffs_script::{cases, Case};

@@ -3,14 +3,14 @@
 use crate::{
     kernel::{self, functions, RawLwp},
     signals::{self, Signals, SIGKILL},
-    syscall,
 };
+use puffs_netbsd::{Gate, Kernel, O_CREAT, O_RDWR, WORDS};
 use puffs_rs::{
     abi::KArgs,
     kern::{Errno, Result},
 };
 use puffs_script::{
-    world::{Ability, Calls, Device, Fd, How, Process, Room, Stat, Thread, Work},
+    world::{Ability, Calls, Device, Process, Thread, Work},
     Frame, World,
 };
 use std::{
@@ -23,9 +23,6 @@ use std::{
 /// A new process starts without open files (`RUMP_RFCFDG`).
 const NO_FILES: i32 = 2;
 
-/// Longer than any frame.
-const FRAME_ROOM: usize = 512 * 1024;
-
 /// For so long puffs may be in use after its last unmount.
 const UNLOAD_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -37,6 +34,46 @@ fn errno(number: i32) -> Errno {
     match Errno::check(number) {
         Err(error) => error,
         Ok(()) => unreachable!("0 is no error"),
+    }
+}
+
+/// The kernel as the thread sees it that has these signals, and that the caller
+/// is.
+struct RumpGate(Arc<Signals>);
+
+fn kernel_of(signals: &Arc<Signals>) -> Kernel<RumpGate> {
+    Kernel::new(RumpGate(signals.clone()))
+}
+
+/// The kernel as a thread sees it that nobody sends signals.
+fn kernel_alone() -> Kernel<RumpGate> {
+    kernel_of(&Arc::default())
+}
+
+impl Gate for RumpGate {
+    unsafe fn enter(&self, number: i32, words: &mut [i64; WORDS]) -> Result<i64> {
+        let mut returned = [0; 2];
+        // SAFETY: the words are what the caller says that they are.
+        let error = unsafe {
+            (functions().rump_syscall)(
+                number,
+                words.as_mut_ptr().cast(),
+                size_of_val(words),
+                returned.as_mut_ptr(),
+            )
+        };
+        self.0.deliver();
+        match Errno::check(error) {
+            Ok(()) => Ok(returned[0]),
+            // No handler of a signal here asks for that.
+            Err(Errno::ERESTART) => Err(Errno::EINTR),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn block(&self, signal: i32) -> Result<()> {
+        self.0.block(signal);
+        Ok(())
     }
 }
 
@@ -73,7 +110,7 @@ impl World for Rump {
         // What is left in its pools makes the kernel panic (DIAGNOSTIC).
         let start = Instant::now();
         loop {
-            match syscall::unload_module("puffs") {
+            match kernel_alone().unload_module("puffs") {
                 Ok(()) => return Ok(()),
                 Err(Errno::EBUSY) if start.elapsed() < UNLOAD_PATIENCE => {
                     distract_vdrain();
@@ -89,9 +126,9 @@ impl World for Rump {
 /// another one: here are vnodes of the root for it to work on.
 fn distract_vdrain() {
     for number in 0..4 {
-        let flags = syscall::O_RDWR | syscall::O_CREAT;
-        if let Ok(file) = syscall::open(&format!("/for-vdrain-{number}"), flags) {
-            let _ = syscall::close(file);
+        let path = format!("/for-vdrain-{number}");
+        if let Ok(file) = kernel_alone().open_file(&path, O_RDWR | O_CREAT) {
+            let _ = kernel_alone().close_file(file);
         }
     }
     kernel::drain_vnodes();
@@ -138,7 +175,7 @@ impl Inner {
         let error = unsafe { (functions().rump_pub_lwproc_rfork)(NO_FILES) };
         assert_eq!(error, 0, "rfork");
         let inner = Inner {
-            pid: syscall::getpid().unwrap_or(-1),
+            pid: kernel_alone().getpid().unwrap_or(-1),
             first: current_lwp(),
         };
         switch(before);
@@ -174,7 +211,7 @@ impl Process for RumpProcess {
         let signals = Arc::new(Signals::default());
         let (process, of_thread) = (self.0.clone(), signals.clone());
         let body = move || {
-            let calls = RumpCalls(of_thread.clone());
+            let calls = kernel_of(&of_thread);
             process.run(&of_thread, || work(&calls));
         };
         let handle = std::thread::Builder::new().name(name.into()).spawn(body);
@@ -186,15 +223,15 @@ impl Process for RumpProcess {
 
     fn enter(&self, work: &mut dyn FnMut(&dyn Calls)) {
         let signals = Arc::new(Signals::default());
-        let calls = RumpCalls(signals.clone());
+        let calls = kernel_of(&signals);
         self.0.run(&signals, || work(&calls));
     }
 
     fn open_device(&self) -> Result<Arc<dyn Device>> {
         let signals = Arc::new(Signals::default());
-        let fd = self
-            .0
-            .run(&signals, || syscall::open("/dev/puffs", syscall::O_RDWR))?;
+        let kernel = kernel_of(&signals);
+        let open = || kernel.open_file("/dev/puffs", O_RDWR);
+        let fd = self.0.run(&signals, open)?;
         Ok(Arc::new(RumpDevice {
             process: self.0.clone(),
             state: Mutex::new(State {
@@ -238,7 +275,7 @@ struct State {
 }
 
 impl RumpDevice {
-    fn call<T>(&self, call: impl FnOnce(i32) -> Result<T>) -> Result<T> {
+    fn call<T>(&self, call: impl FnOnce(&Kernel<RumpGate>, i32) -> Result<T>) -> Result<T> {
         // A thread of the process may be in the call, whose signals end it.
         let me = signals::current().unwrap_or_default();
         let fd = {
@@ -247,8 +284,8 @@ impl RumpDevice {
             state.inside.push(me.clone());
             fd
         };
-        let done = self.process.run(&me, || call(fd));
-        me.deliver();
+        let kernel = kernel_of(&me);
+        let done = self.process.run(&me, || call(&kernel, fd));
         let mut state = lock(&self.state);
         state.inside.retain(|inside| !Arc::ptr_eq(inside, &me));
         done
@@ -263,50 +300,31 @@ impl Drop for RumpDevice {
 
 impl Device for RumpDevice {
     fn mount(&self, path: &str, args: &KArgs) -> Result<()> {
-        self.call(|fd| mount(path, args, fd))
+        self.call(|kernel, fd| kernel.mount_puffs(path, args, fd))
     }
 
     fn read(&self) -> Result<Frame> {
-        loop {
-            match self.call(|fd| syscall::read(fd, FRAME_ROOM)) {
-                Ok(bytes) => return Ok(Frame::from_bytes(&bytes)),
-                // Somebody else is in `try_read`.
-                Err(Errno::EWOULDBLOCK) => std::thread::yield_now(),
-                Err(error) => return Err(error),
-            }
-        }
+        self.call(Kernel::read_frame)
     }
 
     fn read_part(&self, room: usize) -> Result<Vec<u8>> {
-        self.call(|fd| syscall::read(fd, room))
+        self.call(|kernel, fd| kernel.read_part(fd, room))
     }
 
     fn try_read(&self) -> Result<Option<Frame>> {
-        let read = self.call(|fd| {
-            syscall::set_nonblocking(fd, true)?;
-            let read = syscall::read(fd, FRAME_ROOM);
-            syscall::set_nonblocking(fd, false)?;
-            read
-        });
-        match read {
-            Ok(bytes) => Ok(Some(Frame::from_bytes(&bytes))),
-            Err(Errno::EWOULDBLOCK) => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.call(Kernel::try_read_frame)
     }
 
     fn write(&self, bytes: &[u8]) -> Result<()> {
-        self.call(|fd| syscall::write(fd, bytes)).map(drop)
+        self.call(|kernel, fd| kernel.write_frame(fd, bytes))
     }
 
     fn poll(&self, limit: Duration) -> Result<bool> {
-        const POLLIN: i32 = 1;
-        self.call(|fd| syscall::poll(fd, POLLIN, limit))
-            .map(|events| events != 0)
+        self.call(|kernel, fd| kernel.poll_frame(fd, limit))
     }
 
     fn kevent(&self, limit: Duration) -> Result<usize> {
-        self.call(|fd| syscall::kevent(fd, limit))
+        self.call(|kernel, fd| kernel.kevent(fd, limit))
     }
 
     fn die(&self) {
@@ -323,185 +341,7 @@ impl Device for RumpDevice {
             std::thread::sleep(Duration::from_micros(50));
         }
         let signals = Arc::new(Signals::default());
-        let _ = self.process.run(&signals, || syscall::close(fd));
-    }
-}
-
-/// Mounts what is served by this descriptor of the calling process.
-fn mount(path: &str, args: &KArgs, fd: i32) -> Result<()> {
-    match syscall::mkdir(path) {
-        Ok(()) | Err(Errno::EEXIST) => syscall::mount(path, args, fd),
-        Err(error) => Err(error),
-    }
-}
-
-/// System calls of the thread that has these signals.
-struct RumpCalls(Arc<Signals>);
-
-impl RumpCalls {
-    /// Makes one, to the return to user mode.
-    fn call<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
-        let done = call();
-        self.0.deliver();
-        done
-    }
-}
-
-impl Calls for RumpCalls {
-    fn stat(&self, path: &str) -> Result<Stat> {
-        self.call(|| syscall::stat(path))
-    }
-
-    fn access(&self, path: &str, mode: i32) -> Result<()> {
-        self.call(|| syscall::access(path, mode))
-    }
-
-    fn chmod(&self, path: &str, mode: u32) -> Result<()> {
-        self.call(|| syscall::chmod(path, mode))
-    }
-
-    fn truncate(&self, path: &str, size: i64) -> Result<()> {
-        self.call(|| syscall::truncate(path, size))
-    }
-
-    fn mkdir(&self, path: &str) -> Result<()> {
-        self.call(|| syscall::mkdir(path))
-    }
-
-    fn rmdir(&self, path: &str) -> Result<()> {
-        self.call(|| syscall::rmdir(path))
-    }
-
-    fn mkfifo(&self, path: &str) -> Result<()> {
-        self.call(|| syscall::mkfifo(path))
-    }
-
-    fn mknod(&self, path: &str, device: u32) -> Result<()> {
-        self.call(|| syscall::mknod(path, device))
-    }
-
-    fn unlink(&self, path: &str) -> Result<()> {
-        self.call(|| syscall::unlink(path))
-    }
-
-    fn symlink(&self, target: &str, path: &str) -> Result<()> {
-        self.call(|| syscall::symlink(target, path))
-    }
-
-    fn readlink(&self, path: &str) -> Result<Vec<u8>> {
-        self.call(|| syscall::readlink(path))
-    }
-
-    fn link(&self, from: &str, to: &str) -> Result<()> {
-        self.call(|| syscall::link(from, to))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.call(|| syscall::rename(from, to))
-    }
-
-    fn open(&self, path: &str, how: How) -> Result<Fd> {
-        let mut flags = 0;
-        if how.write {
-            flags |= syscall::O_RDWR;
-        }
-        if how.create {
-            flags |= syscall::O_CREAT;
-        }
-        self.call(|| syscall::open(path, flags))
-            .map(|fd| fd as usize)
-    }
-
-    fn close(&self, file: Fd) -> Result<()> {
-        self.call(|| syscall::close(file as i32))
-    }
-
-    fn read(&self, file: Fd, offset: i64, len: usize) -> Result<Vec<u8>> {
-        self.call(|| syscall::pread(file as i32, offset, len))
-    }
-
-    fn write(&self, file: Fd, offset: i64, data: &[u8]) -> Result<usize> {
-        self.call(|| syscall::pwrite(file as i32, offset, data))
-    }
-
-    fn seek(&self, file: Fd, offset: i64) -> Result<()> {
-        self.call(|| syscall::lseek(file as i32, offset))
-    }
-
-    fn fsync(&self, file: Fd) -> Result<()> {
-        self.call(|| syscall::fsync(file as i32))
-    }
-
-    fn getdents(&self, file: Fd, room: usize) -> Result<Vec<u8>> {
-        self.call(|| syscall::getdents(file as i32, room))
-    }
-
-    fn poll(&self, file: Fd, events: i32, limit: Duration) -> Result<i32> {
-        self.call(|| syscall::poll(file as i32, events, limit))
-    }
-
-    fn lock(&self, file: Fd) -> Result<()> {
-        self.call(|| syscall::lock(file as i32))
-    }
-
-    fn pathconf(&self, path: &str, name: i32) -> Result<i64> {
-        self.call(|| syscall::pathconf(path, name))
-    }
-
-    fn statvfs(&self, path: &str) -> Result<Room> {
-        self.call(|| syscall::statvfs(path, true))
-    }
-
-    fn statvfs_nowait(&self, path: &str) -> Result<Room> {
-        self.call(|| syscall::statvfs(path, false))
-    }
-
-    fn sync(&self) -> Result<()> {
-        self.call(syscall::sync)
-    }
-
-    fn getfh(&self, path: &str, room: usize) -> Result<Vec<u8>> {
-        self.call(|| syscall::getfh(path, room))
-    }
-
-    fn fhstat(&self, handle: &[u8]) -> Result<Stat> {
-        self.call(|| syscall::fhstat(handle))
-    }
-
-    fn extattr_get(&self, path: &str, name: &str, room: usize) -> Result<Vec<u8>> {
-        self.call(|| syscall::extattr_get(path, name, room))
-    }
-
-    fn extattr_list(&self, path: &str, room: usize) -> Result<Vec<u8>> {
-        self.call(|| syscall::extattr_list(path, room))
-    }
-
-    fn extattr_size(&self, path: &str, name: &str) -> Result<usize> {
-        self.call(|| syscall::extattr_size(path, name))
-    }
-
-    fn extattr_list_size(&self, path: &str) -> Result<usize> {
-        self.call(|| syscall::extattr_list_size(path))
-    }
-
-    fn extattr_set(&self, path: &str, name: &str, data: &[u8]) -> Result<usize> {
-        self.call(|| syscall::extattr_set(path, name, data))
-    }
-
-    fn extattr_delete(&self, path: &str, name: &str) -> Result<()> {
-        self.call(|| syscall::extattr_delete(path, name))
-    }
-
-    fn mount(&self, path: &str, args: &KArgs) -> Result<()> {
-        self.call(|| mount(path, args, args.fd))
-    }
-
-    fn block(&self, signal: i32) -> Result<()> {
-        self.0.block(signal);
-        Ok(())
-    }
-
-    fn unmount(&self, path: &str, force: bool) -> Result<()> {
-        self.call(|| syscall::unmount(path, force))
+        let kernel = kernel_of(&signals);
+        let _ = self.process.run(&signals, || kernel.close_file(fd));
     }
 }

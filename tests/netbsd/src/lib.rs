@@ -1,0 +1,163 @@
+//! System calls of a NetBSD kernel by number, with its structs (those of amd64
+//! and the other ports with pointers of 64 bits).
+//!
+//! How a call gets into the kernel is a [`Gate`]'s business: a rump kernel has
+//! a function for it, a process of NetBSD's an instruction. What it needs there
+//! is the same, and is made by a [`Kernel`]: the [`Calls`] of a world, and what
+//! of a [`Device`](puffs_script::world::Device) is only system calls.
+//!
+//! [`Calls`]: puffs_script::world::Calls
+
+mod calls;
+mod device;
+
+use puffs_rs::kern::Result;
+use std::ffi::CString;
+
+/// The most arguments, in words, that a system call has.
+pub const WORDS: usize = 8;
+
+/// The way into a kernel, for one thread.
+pub trait Gate {
+    /// Makes a system call; returns what it returns, or its errno. The call is
+    /// over, with all that a return to user mode brings.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    ///
+    /// # Safety
+    /// The words are arguments that this call may have, with addresses of
+    /// memory that it may use until it is over.
+    unsafe fn enter(&self, number: i32, words: &mut [i64; WORDS]) -> Result<i64>;
+
+    /// Blocks a signal for the thread that the caller is.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn block(&self, signal: i32) -> Result<()>;
+}
+
+/// A kernel, as a thread of it sees it.
+pub struct Kernel<G>(G);
+
+const GETPID: i32 = 20;
+const OPEN: i32 = 5;
+const CLOSE: i32 = 6;
+const MODCTL: i32 = 246;
+
+/// `O_RDWR`.
+pub const O_RDWR: i32 = 2;
+/// `O_NONBLOCK`.
+pub const O_NONBLOCK: i32 = 4;
+/// `O_CREAT`.
+pub const O_CREAT: i32 = 0x200;
+
+const MODCTL_UNLOAD: i64 = 1;
+
+/// An argument.
+enum Arg<'a> {
+    /// A number.
+    Int(i64),
+    /// A path or another string.
+    Text(&'a str),
+    /// A buffer that is read, and its length: two arguments.
+    In(&'a [u8]),
+    /// A buffer that is written, and its length: two arguments.
+    Out(&'a mut [u8]),
+    /// A buffer that is written, and that is as long as the call knows.
+    OutAs(&'a mut [u8]),
+    /// A buffer that is read, and that is as long as the call knows.
+    InAs(&'a [u8]),
+}
+
+fn int(number: impl Into<i64>) -> Arg<'static> {
+    Arg::Int(number.into())
+}
+
+/// The first `len` bytes, which a call says it has filled.
+fn filled(mut bytes: Vec<u8>, len: i64) -> Vec<u8> {
+    bytes.truncate(len as usize);
+    bytes
+}
+
+impl<G: Gate> Kernel<G> {
+    /// The kernel behind a gate.
+    pub fn new(gate: G) -> Kernel<G> {
+        Kernel(gate)
+    }
+
+    /// Its gate.
+    pub fn gate(&self) -> &G {
+        &self.0
+    }
+
+    /// Makes a system call. All callers are in this crate, and give every buffer
+    /// as large as the call's documentation has it.
+    fn call<const N: usize>(&self, number: i32, arguments: [Arg<'_>; N]) -> Result<i64> {
+        let mut words = [0_i64; WORDS];
+        let mut texts = Vec::new();
+        let mut used = 0;
+        let mut put = |word: i64| {
+            words[used] = word;
+            used += 1;
+        };
+        for argument in arguments {
+            match argument {
+                Arg::Int(number) => put(number),
+                Arg::Text(text) => {
+                    let text = CString::new(text).unwrap_or_default();
+                    put(text.as_ptr() as i64);
+                    texts.push(text);
+                }
+                Arg::In(bytes) => {
+                    put(bytes.as_ptr() as i64);
+                    put(bytes.len() as i64);
+                }
+                Arg::Out(bytes) => {
+                    put(bytes.as_mut_ptr() as i64);
+                    put(bytes.len() as i64);
+                }
+                Arg::OutAs(bytes) => put(bytes.as_mut_ptr() as i64),
+                Arg::InAs(bytes) => put(bytes.as_ptr() as i64),
+            }
+        }
+        // SAFETY: a word for each argument, as NetBSD wants it; the buffers and
+        // strings live until the call is over, and are as large as it thinks.
+        unsafe { self.0.enter(number, &mut words) }
+    }
+
+    /// `getpid(2)`.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn getpid(&self) -> Result<i32> {
+        self.call(GETPID, []).map(|pid| pid as i32)
+    }
+
+    /// `open(2)` with these flags.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn open_file(&self, path: &str, flags: i32) -> Result<i32> {
+        let mode = int(0o644);
+        self.call(OPEN, [Arg::Text(path), int(flags), mode])
+            .map(|fd| fd as i32)
+    }
+
+    /// `close(2)`.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn close_file(&self, fd: i32) -> Result<()> {
+        self.call(CLOSE, [int(fd)]).map(drop)
+    }
+
+    /// Unloads a module by `modctl(2)`, also one that is part of the kernel.
+    ///
+    /// # Errors
+    /// What the kernel says: EBUSY while it is in use.
+    pub fn unload_module(&self, name: &str) -> Result<()> {
+        let arguments = [Arg::Int(MODCTL_UNLOAD), Arg::Text(name)];
+        self.call(MODCTL, arguments).map(drop)
+    }
+}
