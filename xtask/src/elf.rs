@@ -9,7 +9,7 @@ use anyhow::{bail, ensure, Context, Result};
 use object::{
     elf,
     read::elf::{FileHeader, Rel, Rela, SectionHeader, Sym},
-    Endianness, FileKind, SectionIndex,
+    Endianness, FileKind, Object, ObjectSection, ObjectSymbol, SectionIndex,
 };
 
 /// An object file.
@@ -259,4 +259,19 @@ impl Elf {
         }
         changed
     }
+}
+
+/// The string that a symbol of a shared library stands for.
+pub fn dynamic_string(file: &[u8], name: &str) -> Result<String> {
+    let file = object::File::parse(file)?;
+    let string = file
+        .dynamic_symbols()
+        .find(|symbol| symbol.name() == Ok(name))
+        .and_then(|symbol| {
+            let section = file.section_by_index(symbol.section_index()?).ok()?;
+            let data = section.data_range(symbol.address(), symbol.size()).ok()??;
+            let end = data.iter().position(|&byte| byte == 0)?;
+            String::from_utf8(data[..end].to_vec()).ok()
+        });
+    string.with_context(|| format!("it has no string {name}"))
 }

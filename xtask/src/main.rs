@@ -12,6 +12,7 @@ mod fuzz;
 mod headers;
 mod kmod;
 mod paths;
+mod report;
 mod rump;
 mod rump_test;
 mod runner;

@@ -5,18 +5,23 @@
 //! and, for comparison, with the stock library, and says which of the known
 //! defects of the C code each still shows.
 
-use crate::{paths, rump::Rump, runner, setup, sh, toolchain};
+use crate::{
+    elf, paths,
+    report::{count, Outcome, Outputs, Report, Run, TestResult},
+    rump::Rump,
+    runner, setup, sh, toolchain,
+};
 use anyhow::{bail, ensure, Context, Result};
 use clap::Args;
 use std::{
     collections::{BTreeMap, VecDeque},
     ffi::OsString,
-    fmt::{self, Write as _},
+    fmt::Write as _,
     path::{Path, PathBuf},
     process::Command,
     sync::{mpsc, Mutex},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Plays the scripted cases on rump kernels
@@ -48,7 +53,7 @@ pub struct RumpTest {
     limit: u64,
     /// Have so many servers die instead, while they are being called: one process has all of ours
     /// die, and each of the stock library's has a process of its own
-    #[arg(long, value_name = "ROUNDS", conflicts_with_all = ["markdown", "filters"])]
+    #[arg(long, value_name = "ROUNDS", conflicts_with_all = ["defects", "tap", "junit", "report", "filters"])]
     death: Option<u64>,
     /// How many threads call a server that dies
     #[arg(long, default_value_t = 64, value_name = "N", requires = "death")]
@@ -58,7 +63,9 @@ pub struct RumpTest {
     seed: u64,
     /// Write the summary, a row of the list of defects in each line, to this file
     #[arg(long, value_name = "FILE")]
-    markdown: Option<PathBuf>,
+    defects: Option<PathBuf>,
+    #[command(flatten)]
+    outputs: Outputs,
     /// Play only cases whose names contain one of these
     #[arg(value_name = "FILTER")]
     filters: Vec<String>,
@@ -71,64 +78,36 @@ struct Case {
     played: bool,
 }
 
-/// How a case ended.
-enum Ended {
-    Well,
-    /// With an expectation that was not met.
-    Failed(String),
-    /// With a panic of the kernel, or what would be one.
-    Panicked(String),
-    /// Not within the limit.
-    Hung,
-}
-
-impl fmt::Display for Ended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Ended::Well => f.write_str("ok"),
-            Ended::Failed(why) => write!(f, "FAILED: {why}"),
-            Ended::Panicked(why) => write!(f, "panic: {why}"),
-            Ended::Hung => f.write_str("hang"),
-        }
+/// How a case ended, by what the player printed.
+fn outcome(ended: &runner::Ended) -> Outcome {
+    let (output, in_time) = match ended {
+        runner::Ended::Well => return Outcome::Pass,
+        runner::Ended::Badly(output) => (output, true),
+        runner::Ended::Late(output) => (output, false),
+    };
+    let after = |mark: &str| {
+        let at = output.find(mark)? + mark.len();
+        Some(output[at..].trim_start().lines().next()?.to_owned())
+    };
+    if let Some(why) = after("ERROR: AddressSanitizer: ") {
+        return Outcome::Panic(format!("AddressSanitizer: {why}"));
     }
-}
-
-impl Ended {
-    fn is_well(&self) -> bool {
-        matches!(self, Ended::Well)
+    // The kernel's first: a test may fail because the kernel is dead.
+    if let Some(why) = after("panic: ") {
+        return Outcome::Panic(shorten(&why));
     }
-
-    /// Reads it off what the runner printed.
-    fn read(ended: &runner::Ended) -> Ended {
-        let (output, in_time) = match ended {
-            runner::Ended::Well => return Ended::Well,
-            runner::Ended::Badly(output) => (output, true),
-            runner::Ended::Late(output) => (output, false),
-        };
-        let after = |mark: &str| {
-            let at = output.find(mark)? + mark.len();
-            Some(output[at..].trim_start().lines().next()?.to_owned())
-        };
-        if let Some(why) = after("ERROR: AddressSanitizer: ") {
-            return Ended::Panicked(format!("AddressSanitizer: {why}"));
-        }
-        // The kernel's first: a test may fail because the kernel is dead.
-        if let Some(why) = after("panic: ") {
-            return Ended::Panicked(shorten(&why));
-        }
-        if !in_time || output.contains("hang: ") {
-            return Ended::Hung;
-        }
-        if output.contains("(signal: 11 ") {
-            return Ended::Panicked("SIGSEGV".into());
-        }
-        // Rust says where on a line, and what on the next.
-        let place = after("panicked at ");
-        match place.and_then(|place| after(&place)) {
-            Some(why) => Ended::Failed(why),
-            None => Ended::Failed(output.lines().next_back().unwrap_or_default().to_owned()),
-        }
+    if !in_time || output.contains("hang: ") {
+        return Outcome::Hang(after("hang: ").unwrap_or_default());
     }
+    if output.contains("(signal: 11 ") {
+        return Outcome::Panic("SIGSEGV".into());
+    }
+    // Rust says where on a line, and what on the next.
+    let place = after("panicked at ");
+    Outcome::Fail(match place.and_then(|place| after(&place)) {
+        Some(why) => why,
+        None => output.lines().next_back().unwrap_or_default().to_owned(),
+    })
 }
 
 /// Without the path of the source tree, which is long and somebody's own.
@@ -158,21 +137,27 @@ impl RumpTest {
             return self.deaths(&program, &libraries, rounds);
         }
         let cases = list(&program, &self.filters)?;
-        let mut results = Vec::new();
+        let netbsd = release(&self.rump_prefix)?;
+        let mut runs = Vec::new();
         for library in &libraries {
             sh::say(format!("playing {} cases: {}", cases.len(), library.name));
-            results.push(self.play(&program, library, &cases)?);
+            runs.push(Run {
+                on: "rump".into(),
+                netbsd: netbsd.clone(),
+                library: library.name.into(),
+                results: self.play(&program, library, &cases)?,
+            });
         }
-        print_table(&libraries, &cases, &results);
-        let summary = summary(&libraries, &cases, &results);
-        println!("\n{summary}");
-        if let Some(file) = &self.markdown {
+        let summary = summary(&runs, &cases);
+        println!("{summary}");
+        if let Some(file) = &self.defects {
             sh::write(file, &summary)?;
         }
-        let failed = results[0].iter().flatten().filter(|end| !end.is_well());
-        let failed = failed.count();
-        ensure!(failed == 0, "{failed} cases failed with ours");
-        Ok(())
+        self.outputs.finish(&Report {
+            title: format!("puffs-rs on a rump kernel of NetBSD {netbsd}"),
+            facts: Vec::new(),
+            runs,
+        })
     }
 
     /// Ours first.
@@ -215,21 +200,22 @@ impl RumpTest {
         Ok(libraries)
     }
 
-    /// Plays each case in a process of its own; `None` for those that are left
-    /// out.
-    fn play(
-        &self,
-        program: &Path,
-        library: &Library,
-        cases: &[Case],
-    ) -> Result<Vec<Option<Ended>>> {
+    /// Plays each case in a process of its own.
+    fn play(&self, program: &Path, library: &Library, cases: &[Case]) -> Result<Vec<TestResult>> {
         let played = cases.iter().enumerate().filter(|(_, case)| case.played);
         let queue = Mutex::new(played.collect::<VecDeque<_>>());
         let processors = || thread::available_parallelism().map_or(2, usize::from);
         let jobs = self.jobs.unwrap_or_else(processors);
         let limit = Duration::from_secs(self.limit);
         let (sender, results) = mpsc::channel();
-        let mut ends: Vec<_> = cases.iter().map(|_| None).collect();
+        let left_out = |case: &Case| TestResult {
+            suite: "cases".into(),
+            name: case.name.clone(),
+            outcome: Outcome::Skip("a rump kernel cannot do that".into()),
+            seconds: 0.0,
+            output: String::new(),
+        };
+        let mut done: Vec<_> = cases.iter().map(left_out).collect();
         thread::scope(|scope| {
             for _ in 0..jobs {
                 let (queue, sender) = (&queue, sender.clone());
@@ -239,24 +225,24 @@ impl RumpTest {
                     let mut command = Command::new(program);
                     command.args(["play", &case.name]);
                     command.envs(library.environment.iter().cloned());
-                    let _ = sender.send((number, runner::run_limited(&mut command, limit)));
+                    let begun = Instant::now();
+                    let ended = runner::run_limited(&mut command, limit);
+                    let _ = sender.send((number, ended, begun.elapsed()));
                 });
             }
             drop(sender);
-            for (number, ended) in results {
+            for (number, ended, took) in results {
                 let ended = ended?;
-                let end = Ended::read(&ended);
-                // What the stock library does wrong is known.
-                if let (runner::Ended::Badly(output) | runner::Ended::Late(output), "ours") =
-                    (&ended, library.name)
-                {
-                    println!("---- {} ----\n{output}", cases[number].name);
+                let result = &mut done[number];
+                result.outcome = outcome(&ended);
+                result.seconds = took.as_secs_f64();
+                if let runner::Ended::Badly(output) | runner::Ended::Late(output) = ended {
+                    result.output = output;
                 }
-                ends[number] = Some(end);
             }
             Ok::<_, anyhow::Error>(())
         })?;
-        Ok(ends)
+        Ok(done)
     }
 }
 
@@ -275,7 +261,7 @@ impl RumpTest {
             let mut command = self.death_command(program, stock, 1, self.seed + round);
             // The runner's own limit is for a round, and comes first.
             let limit = Duration::from_secs(2 * self.limit);
-            ends.push(Ended::read(&runner::run_limited(&mut command, limit)?));
+            ends.push(outcome(&runner::run_limited(&mut command, limit)?));
         }
         let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
         for end in &ends {
@@ -284,7 +270,7 @@ impl RumpTest {
         for (reason, times) in reasons {
             println!("{times:5} {reason}");
         }
-        println!("stock: {}", count(ends.iter()));
+        println!("stock: {}", count(ends.iter().map(Outcome::kind)));
         Ok(())
     }
 
@@ -332,39 +318,15 @@ fn list(program: &Path, filters: &[String]) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-fn print_table(libraries: &[Library], cases: &[Case], results: &[Vec<Option<Ended>>]) {
-    for (number, case) in cases.iter().enumerate() {
-        let ends = libraries.iter().zip(results).map(|(library, ends)| {
-            let name = library.name;
-            match &ends[number] {
-                Some(end) => format!("{name}: {end}"),
-                None => format!("{name}: left out, a rump kernel cannot do that"),
-            }
-        });
-        println!("{}; {}", case.name, ends.collect::<Vec<_>>().join("; "));
-    }
-}
-
-/// How many cases ended how, in words.
-fn count<'a>(ends: impl Iterator<Item = &'a Ended>) -> String {
-    let mut kinds: BTreeMap<(u8, &str), usize> = BTreeMap::new();
-    for end in ends {
-        let kind = match end {
-            Ended::Well => (0, "ok"),
-            Ended::Failed(_) => (1, "wrong"),
-            Ended::Panicked(_) => (2, "panic"),
-            Ended::Hung => (3, "hang"),
-        };
-        *kinds.entry(kind).or_default() += 1;
-    }
-    let kinds = kinds
-        .iter()
-        .map(|((_, kind), count)| format!("{count} {kind}"));
-    kinds.collect::<Vec<_>>().join(", ")
+/// The release of the rump kernel, as its library has it.
+fn release(prefix: &Path) -> Result<String> {
+    let library = prefix.join("lib/librump.so");
+    let file = sh::read(&library)?;
+    elf::dynamic_string(&file, "rumpns_osrelease").with_context(|| library.display().to_string())
 }
 
 /// A line for each known defect, in Markdown.
-fn summary(libraries: &[Library], cases: &[Case], results: &[Vec<Option<Ended>>]) -> String {
+fn summary(runs: &[Run], cases: &[Case]) -> String {
     let mut rows: BTreeMap<Option<u8>, Vec<usize>> = BTreeMap::new();
     for (number, case) in cases.iter().enumerate().filter(|(_, case)| case.played) {
         for &row in &case.rows {
@@ -373,7 +335,7 @@ fn summary(libraries: &[Library], cases: &[Case], results: &[Vec<Option<Ended>>]
         // `None`: all of them.
         rows.entry(None).or_default().push(number);
     }
-    let names: Vec<_> = libraries.iter().map(|library| library.name).collect();
+    let names: Vec<_> = runs.iter().map(|run| &*run.library).collect();
     let mut text = format!("| row | cases | {} |\n", names.join(" | "));
     text += &format!("|---|---|{}\n", "---|".repeat(names.len()));
     let numbered = rows.iter().filter(|(row, _)| row.is_some());
@@ -381,9 +343,13 @@ fn summary(libraries: &[Library], cases: &[Case], results: &[Vec<Option<Ended>>]
         let row = row.map_or_else(|| "all".to_owned(), |row| row.to_string());
         // Writing to a `String` does not fail.
         let _ = write!(text, "| {row} | {} |", numbers.len());
-        for ends in results {
-            let of_row = numbers.iter().filter_map(|&number| ends[number].as_ref());
-            let _ = write!(text, " {} |", count(of_row));
+        for run in runs {
+            let of_row = numbers.iter().map(|&number| &run.results[number]);
+            let _ = write!(
+                text,
+                " {} |",
+                count(of_row.map(|result| result.outcome.kind()))
+            );
         }
         text.push('\n');
     }
