@@ -313,15 +313,28 @@ pk_cv_broadcast(struct pk_cv *cv)
 }
 
 /*
- * Threads and time.
+ * The kernel lock, threads and time.
  */
+
+void
+pk_kernel_lock(void)
+{
+
+	KERNEL_LOCK(1, NULL);
+}
+
+void
+pk_kernel_unlock(void)
+{
+
+	KERNEL_UNLOCK_ONE(NULL);
+}
 
 int
 pk_thread_create(void (*fn)(void *), void *arg, const char *name)
 {
 
-	return kthread_create(PRI_NONE, KTHREAD_MPSAFE, NULL, fn, arg, NULL,
-	    "%s", name);
+	return kthread_create(PRI_NONE, 0, NULL, fn, arg, NULL, "%s", name);
 }
 
 void
@@ -343,6 +356,13 @@ pk_hz(void)
 {
 
 	return hz;
+}
+
+void
+pk_pause(int ticks)
+{
+
+	(void)kpause("puffsgo", false, ticks, NULL);
 }
 
 void

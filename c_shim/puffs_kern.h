@@ -139,13 +139,24 @@ int	pk_cv_timedwait(struct pk_cv *, struct pk_mutex *, int);
 void	pk_cv_signal(struct pk_cv *);
 void	pk_cv_broadcast(struct pk_cv *);
 
-/* Kernel threads (kthread(9)); create may sleep, exit does not return. */
+/* The kernel lock (KERNEL_LOCK): recursive, given up in sleeps. */
+void	pk_kernel_lock(void);
+void	pk_kernel_unlock(void);
+
+/*
+ * Kernel threads (kthread(9)).  create may sleep.  The thread starts inside
+ * the kernel lock, and calls exit, which does not return, inside it.
+ */
 int	pk_thread_create(void (*)(void *), void *, const char *);
 void	pk_thread_exit(void);
 
-/* The clock: ticks since boot, wrapping; ticks a second; time of day. */
+/*
+ * The clock: ticks since boot, wrapping; ticks a second; a sleep of that many
+ * (kpause(9)); time of day.
+ */
 int	pk_ticks(void);
 int	pk_hz(void);
+void	pk_pause(int);
 void	pk_nanotime(struct pk_timespec *);
 
 /* The calling lwp. */

@@ -121,15 +121,17 @@ static struct vfsops puffs_vfsops = {
 static int
 puffs_modcmd(modcmd_t cmd, void *arg)
 {
+	int error;
 
 	switch (cmd) {
 	case MODULE_CMD_INIT:
 		return vfs_attach(&puffs_vfsops);
 	case MODULE_CMD_FINI:
 		/* A process may be in the midst of reading a request. */
-		if (!puffs_rs_may_unload())
-			return EBUSY;
-		return vfs_detach(&puffs_vfsops);
+		error = puffs_rs_quiesce();
+		if (error == 0)
+			error = vfs_detach(&puffs_vfsops);
+		return error;
 	default:
 		return ENOTTY;
 	}

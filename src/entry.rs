@@ -19,7 +19,7 @@ use crate::{
         Sleep, StatvfsOut, UserPath, Vnode, VnodeRef,
     },
     mount::Mount,
-    msgif::{self, MsgIf, Park},
+    msgif::{MsgIf, Park},
     node::{self, FileInfo},
     subr, vfsops,
 };
@@ -849,11 +849,10 @@ pub extern "C" fn puffs_vfsop_init() {
     vfsops::init();
 }
 
-/// Is nothing left that the device may yet call for? See
-/// [`msgif::sweep_stranded`].
+/// See [`vfsops::quiesce`].
 #[no_mangle]
-pub extern "C" fn puffs_rs_may_unload() -> bool {
-    msgif::sweep_stranded()
+pub extern "C" fn puffs_rs_quiesce() -> c_int {
+    Errno::code(vfsops::quiesce())
 }
 
 /// See [`vfsops::done`]. A rump kernel does not ask before.

@@ -5,7 +5,10 @@ use crate::{
     kern::{Arc, Errno, MountPtr, PmpRef, Result, Sleep, SopGate},
     msgif::{MsgIf, SopQueue},
 };
-use core::fmt;
+use core::{
+    fmt,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 /// The Rust part of a mount; `struct puffs_mount` is the part that C code
 /// sees.
@@ -25,6 +28,26 @@ pub struct Mount {
     pub sop: SopGate<SopQueue>,
     /// What the server asked for.
     pub config: Config,
+    _counted: Counted,
+}
+
+/// How many there are.
+static MOUNTS: AtomicUsize = AtomicUsize::new(0);
+
+/// One of [`MOUNTS`], while this lives.
+struct Counted;
+
+impl Counted {
+    fn new() -> Counted {
+        MOUNTS.fetch_add(1, Ordering::Relaxed);
+        Counted
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        MOUNTS.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What is needed of the mount arguments while the mount lives. They were
@@ -100,6 +123,7 @@ impl Mount {
                     msgif,
                     sop,
                     config,
+                    _counted: Counted::new(),
                 };
                 Arc::new(mount, Sleep::Yes)
             });
@@ -113,6 +137,13 @@ impl Mount {
                 Err(Errno::ENOMEM)
             }
         }
+    }
+
+    /// Has anybody a reference to any mount? For who is inside the kernel lock:
+    /// calls of the device and the service thread give theirs up inside it, and
+    /// leave it when they run no code of ours any more.
+    pub(crate) fn any() -> bool {
+        MOUNTS.load(Ordering::Relaxed) != 0
     }
 
     /// Takes both parts apart and frees the C part, which no thread uses any

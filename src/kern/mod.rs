@@ -60,6 +60,12 @@ pub fn hz() -> i32 {
     unsafe { sys::pk_hz() }
 }
 
+/// Sleeps for so many ticks (`kpause(9)`).
+pub fn pause(ticks: i32) {
+    // SAFETY: callers may sleep.
+    unsafe { sys::pk_pause(ticks) };
+}
+
 /// The time of day.
 pub fn now() -> sys::pk_timespec {
     let mut ts = sys::pk_timespec::default();
@@ -68,10 +74,25 @@ pub fn now() -> sys::pk_timespec {
     ts
 }
 
-/// What runs in a kernel thread of its own.
+/// Runs `body` inside the kernel lock, which whoever is inside may enter again,
+/// and which is given up in sleeps.
+pub fn with_kernel_lock<T>(body: impl FnOnce() -> T) -> T {
+    // SAFETY: may be entered by any thread, and is left below.
+    unsafe { sys::pk_kernel_lock() };
+    let result = body();
+    // SAFETY: entered above.
+    unsafe { sys::pk_kernel_unlock() };
+    result
+}
+
+/// What runs in a kernel thread of its own, outside the kernel lock.
 pub trait Thread: Send + Sync + Sized {
     /// The work; the thread ends when it returns.
-    fn run(this: Arc<Self>);
+    ///
+    /// Its reference to `this` is given up inside the kernel lock, which the
+    /// thread leaves when it runs no code of the module any more: who finds
+    /// inside the lock that nobody has a reference may unload the module.
+    fn run(this: &Arc<Self>);
 }
 
 /// Starts a kernel thread that runs `work`; `name` is what `ps(1)` shows.
@@ -93,7 +114,12 @@ pub fn thread_spawn<T: Thread>(work: Arc<T>, name: &'static CStr) -> Result<()> 
 extern "C" fn thread_main<T: Thread>(arg: *mut c_void) {
     // SAFETY: `thread_spawn` passed the ownership on.
     let work = unsafe { Arc::from_raw(arg.cast_const().cast::<T>()) };
-    T::run(work);
-    // SAFETY: the thread holds nothing any more.
+    // SAFETY: a thread starts inside the kernel lock.
+    unsafe { sys::pk_kernel_unlock() };
+    T::run(&work);
+    // SAFETY: may be entered by any thread; the exit leaves it.
+    unsafe { sys::pk_kernel_lock() };
+    drop(work);
+    // SAFETY: the thread holds nothing but the kernel lock any more.
     unsafe { sys::pk_thread_exit() };
 }

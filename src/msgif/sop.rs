@@ -253,11 +253,10 @@ fn page_range(start: i64, end: i64, size: i64) -> Option<(i64, i64)> {
 
 /// The service thread (C: `puffs_sop_thread`).
 impl kern::Thread for Mount {
-    fn run(mount: Arc<Mount>) {
+    fn run(mount: &Arc<Mount>) {
         let end = mount.sop_work();
         // From here on the mount may be taken down, and we are just a thread.
         mount.sop_leave();
-        drop(mount);
         if let End::Unmount(hold) = end {
             // Nobody to tell: the server has its answer.
             let _ = MountPtr::unmount(hold);

@@ -361,6 +361,29 @@ pub fn init() {
     SOP_REQUESTS.init(c"puffsopl");
 }
 
+/// Could the module go? Mounts keep it by themselves; this is about what outlives
+/// its mount: calls of the device and the service thread on their way out, and requests
+/// that the device may yet give back ([`msgif::sweep_stranded`]).
+pub fn is_quiet() -> bool {
+    kern::with_kernel_lock(|| msgif::sweep_stranded() && !Mount::any())
+}
+
+/// Waits a moment for what is on its way out, before the module is unloaded; inside
+/// no lock but the kernel's. (C unloads without a look.)
+///
+/// # Errors
+/// EBUSY if something stays: a server is in the midst of reading a request, or sleeps
+/// in the device.
+pub fn quiesce() -> Result<()> {
+    for _ in 0..=kern::hz() / 10 {
+        if is_quiet() {
+            return Ok(());
+        }
+        kern::pause(1);
+    }
+    Err(Errno::EBUSY)
+}
+
 /// Takes it down when the module is unloaded (C: `puffs_vfsop_done`).
 pub fn done() {
     SOP_REQUESTS.destroy();

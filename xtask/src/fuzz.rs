@@ -17,9 +17,6 @@ use std::{
 /// A target.
 struct Target {
     name: &'static str,
-    /// The longest input, in bytes. Most of what an input finds, it finds early;
-    /// longer ones only take longer.
-    max_len: u32,
     /// What the hosted kernel runs on.
     kernel: Kernel,
 }
@@ -54,20 +51,21 @@ impl Kernel {
 const TARGETS: [Target; 3] = [
     Target {
         name: "dispatch",
-        max_len: 256,
         kernel: Kernel::Threads,
     },
     Target {
         name: "mount_args",
-        max_len: 256,
         kernel: Kernel::Threads,
     },
     Target {
         name: "schedule",
-        max_len: 256,
         kernel: Kernel::Coroutines,
     },
 ];
+
+/// The longest input, in bytes. Most of what an input finds, it finds early;
+/// longer ones only take longer.
+const MAX_LEN: u32 = 256;
 
 /// How long one input may take, in seconds.
 const TIMEOUT: u32 = 20;
@@ -281,7 +279,7 @@ fn start(target: &'static Target, programs: &Path, limits: &[String]) -> Result<
         .arg(seeds().join(name))
         .args(limits)
         .arg(format!("-timeout={TIMEOUT}"))
-        .arg(format!("-max_len={}", target.max_len))
+        .arg(format!("-max_len={MAX_LEN}"))
         .arg("-detect_leaks=0")
         // How often each line is reached tells nothing, and takes time.
         .args(["-use_counters=0", "-entropic=0"])
@@ -379,8 +377,8 @@ fn coverage(targets: &[&Target]) -> Result<()> {
     setup::fuzz_compiler()?;
     let mut files = Lines::new();
     for kernel in Kernel::ALL {
-        let mut targets = targets.iter().filter(|target| target.kernel == kernel);
-        let names: Vec<_> = targets.by_ref().map(|target| target.name).collect();
+        let of_kernel = targets.iter().filter(|target| target.kernel == kernel);
+        let names: Vec<_> = of_kernel.map(|target| target.name).collect();
         if !names.is_empty() {
             add_lines(&mut files, &reached(kernel, &names)?);
         }

@@ -16,7 +16,7 @@ use crate::{
 };
 use anyhow::{ensure, Result};
 use clap::{Args, ValueEnum};
-use std::{fs, process::Command, time::Duration};
+use std::{process::Command, time::Duration};
 
 /// Runs the tests of the hosted kernel under a sanitizer
 #[derive(Args)]
@@ -56,30 +56,17 @@ impl Sanitize {
     }
 }
 
-impl Sanitizer {
-    /// The files of tests that `cargo xtask test` leaves out, for the time they would
-    /// take; `cargo xtask sanitize` does not.
-    ///
-    /// `faults` are thousands of runs of one script. The tests of `rules` are
-    /// about one thread, and each of those that die looks for the lines of a
-    /// backtrace, which takes ThreadSanitizer ten seconds. `cases` and `fuzz`
-    /// are about one frame at a time: what they do with threads, the others do
-    /// too.
-    fn leaves_out(self) -> &'static [&'static str] {
-        match self {
-            Sanitizer::Address => &["faults"],
-            Sanitizer::Thread => &["cases", "faults", "fuzz", "rules"],
-        }
-    }
-}
-
 /// What a step of `cargo xtask test` runs.
 pub fn step(sanitizer: Sanitizer, limit: Duration) -> Result<Outcome> {
     run(sanitizer, limit, sanitizer.leaves_out(), &|_| true)
 }
 
-/// Compiles the tests but for those in the files that are left out, and runs
-/// those that are wanted. A test is known by its file and its name.
+/// The programs of tests of the hosted kernel, but for those that need it to be
+/// built for models.
+const PROGRAMS: [&str; 2] = ["cases", "suite"];
+
+/// Runs those tests that are wanted, but for those in programs or modules that
+/// are left out. A test is known by its file and its name.
 fn run(
     sanitizer: Sanitizer,
     limit: Duration,
@@ -98,32 +85,34 @@ fn run(
         .args(["--target", &rust.host()?])
         .arg("--target-dir")
         .arg(&out);
-    for file in test_files()? {
-        if !left_out.contains(&file.as_str()) {
-            cargo.args(["--test", &file]);
+    for program in PROGRAMS {
+        if !left_out.contains(&program) {
+            cargo.args(["--test", program]);
         }
     }
     let environment = [(sanitizer.variable(), sanitizer.options().as_ref())];
-    runner::run(&mut cargo, &environment, limit, wanted)
-}
-
-/// The files of tests of the hosted kernel, but for those that need it to be
-/// built for models.
-fn test_files() -> Result<Vec<String>> {
-    const MODELS: [&str; 2] = ["models", "schedules"];
-    let mut files = Vec::new();
-    for entry in fs::read_dir(paths::root().join("tests/hosted/tests"))? {
-        let path = entry?.path();
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        if path.is_file() && !MODELS.contains(&name.as_ref()) {
-            files.push(name.into_owned());
-        }
-    }
-    files.sort();
-    Ok(files)
+    let in_module = |test: &str, module: &&str| test.contains(&format!(" {module}::"));
+    runner::run(&mut cargo, &environment, limit, &|test| {
+        wanted(test) && !left_out.iter().any(|module| in_module(test, module))
+    })
 }
 
 impl Sanitizer {
+    /// The programs and modules of tests that `cargo xtask test` leaves out, for the time
+    /// they would take; `cargo xtask sanitize` does not.
+    ///
+    /// `faults` are thousands of runs of one script. The tests of `rules` are
+    /// about one thread, and each of those that die looks for the lines of a
+    /// backtrace, which takes ThreadSanitizer ten seconds. `cases` and `fuzz`
+    /// are about one frame at a time: what they do with threads, the others do
+    /// too.
+    fn leaves_out(self) -> &'static [&'static str] {
+        match self {
+            Sanitizer::Address => &["faults"],
+            Sanitizer::Thread => &["cases", "faults", "fuzz", "rules"],
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Sanitizer::Address => "address",
@@ -197,11 +186,7 @@ impl Sanitizer {
                 cargo.args(["-Z", "build-std"]);
             }
         }
-        cargo
-            .env("RUSTFLAGS", flags.join(" "))
-            // The tests unwind whatever the profile says, and there is to be
-            // one standard library.
-            .env("CARGO_PROFILE_DEV_PANIC", "unwind");
+        cargo.env("RUSTFLAGS", flags.join(" "));
         Ok(cargo)
     }
 }

@@ -1210,9 +1210,20 @@ impl<'a> Run<'a> {
             assert!((0..=Errno::LAST).contains(&error), "a write: errno {error}");
             assert!(error != 0 || resid == 0, "a write of a part");
         }
-        // No event is left for the next input.
-        let has_events = self.polls != 0 && !self.station.is_temporary;
-        for _ in 0..if has_events { 4 } else { 0 } {
+        if self.polls != 0 && !self.station.is_temporary {
+            self.take_events();
+        }
+        self.station.serve(|server| {
+            if let Some(client) = &server.client {
+                client.file().set_releases_twice(false);
+            }
+        });
+    }
+
+    /// Leaves no event of the file for the next input.
+    fn take_events(&mut self) {
+        // One poll takes what the last one asked for, and asks again itself.
+        for _ in 0..4 {
             self.station.serve(|server| server.no_events = true);
             let file = &self.station.file;
             let poll = || vnops::poll_file(file, 0x7fff, false);
@@ -1222,11 +1233,6 @@ impl<'a> Run<'a> {
                 break;
             }
         }
-        self.station.serve(|server| {
-            if let Some(client) = &server.client {
-                client.file().set_releases_twice(false);
-            }
-        });
     }
 }
 

@@ -2,7 +2,7 @@
 
 use puffs_hosted::kernel::{self, Count, Kernel};
 use puffs_rs::{
-    entry,
+    vfsops,
     kern::{Errno, Result},
 };
 use std::{
@@ -63,7 +63,7 @@ impl Baseline {
             // A thread of the kernel's may have let a vnode go just now.
             kernel.shrink();
             // What the device forgot to give back goes when its reader has.
-            let _may_unload = entry::puffs_rs_may_unload();
+            let _is_quiet = vfsops::is_quiet();
             let now = kernel.outstanding();
             if now == self.exact {
                 return;

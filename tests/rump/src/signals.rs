@@ -64,9 +64,14 @@ struct Sets {
 }
 
 impl Sets {
-    /// Is there one that is not blocked?
+    /// Those that are pending and not blocked.
+    fn deliverable(&self) -> u128 {
+        self.pending & !self.blocked
+    }
+
+    /// Are there any?
     fn are_pending(&self) -> bool {
-        self.pending & !self.blocked != 0
+        self.deliverable() != 0
     }
 }
 
@@ -291,8 +296,7 @@ pub(crate) unsafe extern "C" fn rumpns_cv_broadcast(cv: *mut c_void) {
 #[no_mangle]
 pub(crate) unsafe extern "C" fn rumpns_sigispending(_: *mut c_void, signal: c_int) -> c_int {
     let is_pending = |signals: Arc<Signals>| {
-        let sets = signals.sets();
-        let set = sets.pending & !sets.blocked;
+        let set = signals.sets().deliverable();
         set != 0 && (signal == 0 || set >> (signal - 1) & 1 != 0)
     };
     if current().is_some_and(is_pending) {

@@ -2,7 +2,8 @@
 //! apart, this does not compile.
 
 use super::{
-    buf, cache, clock, compat, component, console, lwp, mem, node, putter, sync, thread, vfs, vnode,
+    big, buf, cache, clock, compat, component, console, lwp, mem, node, putter, sync, thread, vfs,
+    vnode,
 };
 use puffs_rs::kern::sys;
 
@@ -23,8 +24,9 @@ services! {
     sync: pk_mutex_create pk_mutex_destroy pk_mutex_enter pk_mutex_exit
         pk_cv_init pk_cv_destroy pk_cv_wait pk_cv_wait_sig pk_cv_timedwait pk_cv_signal
         pk_cv_broadcast;
+    big: pk_kernel_lock pk_kernel_unlock;
     thread: pk_thread_create pk_thread_exit;
-    clock: pk_ticks pk_hz pk_nanotime;
+    clock: pk_ticks pk_hz pk_pause pk_nanotime;
     lwp: pk_curlwp_ids pk_curlwp_is_pagedaemon pk_process_exists pk_sig_pending pk_sig_block pk_sig_restore;
     console: pk_log pk_panic pk_debug_level pk_debug;
     putter: pk_putter_attach pk_putter_detach pk_putter_notify;

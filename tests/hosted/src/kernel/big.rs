@@ -70,6 +70,16 @@ impl Drop for KernelLock {
     }
 }
 
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_kernel_lock() {
+    std::mem::forget(KernelLock::enter());
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_kernel_unlock() {
+    drop(KernelLock);
+}
+
 fn acquire() {
     chaos::point();
     let take = |state: &mut State| (!std::mem::replace(&mut state.held, true)).then_some(());

@@ -1,6 +1,9 @@
 //! The clock: it runs by itself, and a test can move it on.
 
-use super::lwp;
+use super::{
+    lwp::{self, Limits},
+    sync,
+};
 use crate::rt;
 use puffs_rs::kern::sys::pk_timespec;
 use std::{
@@ -47,6 +50,19 @@ pub(crate) unsafe extern "C" fn pk_ticks() -> i32 {
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_hz() -> i32 {
     HZ as i32
+}
+
+/// What nobody is woken on.
+const PAUSES: usize = usize::MAX;
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_pause(ticks: i32) {
+    sync::assert_sleepable("pk_pause");
+    let limits = Limits {
+        interruptible: false,
+        ticks: Some(ticks),
+    };
+    lwp::sleep(PAUSES, "pause", limits, || {});
 }
 
 #[no_mangle]

@@ -43,7 +43,8 @@ pub use lwp::{
 pub use mem::Count;
 pub use putter::{CopyHook, PutterFile, FRAME_MAX};
 pub use vfs::{
-    mount, unmount, unmount_mount, Mount, MountKind, MNT_FORCE, MNT_LAZY, MNT_NOWAIT, MNT_WAIT,
+    mount, unmount, unmount_mount, unmount_within, Mount, MountKind, MNT_FORCE, MNT_LAZY,
+    MNT_NOWAIT, MNT_WAIT,
 };
 pub use vnode::{Vnode, VnodeRef, PAGE};
 
@@ -51,7 +52,7 @@ pub(crate) use lwp::table;
 pub(crate) use mem::Fenced;
 
 use crate::rt;
-use puffs_rs::entry;
+use puffs_rs::{entry, vfsops};
 use registry::lock;
 use std::{
     collections::BTreeMap,
@@ -293,7 +294,7 @@ impl Kernel {
         let start = rt::uptime();
         loop {
             // What the device forgot to give back goes when its reader has.
-            let _may_unload = entry::puffs_rs_may_unload();
+            let _is_quiet = vfsops::is_quiet();
             let left = self.outstanding();
             if left.is_empty() {
                 return;
@@ -322,10 +323,7 @@ impl Kernel {
         self.unloaded = true;
         thread::join_all();
         vnode::stop_drain();
-        assert!(
-            entry::puffs_rs_may_unload(),
-            "the device has requests of the module"
-        );
+        assert!(vfsops::is_quiet(), "the device has requests of the module");
         // Panics if a pool has objects out.
         entry::puffs_vfsop_done();
         assert_eq!(

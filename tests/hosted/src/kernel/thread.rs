@@ -1,6 +1,7 @@
 //! Kernel threads.
 
 use super::{
+    big::{self, KernelLock},
     faults::{self, Kind},
     lwp,
     registry::lock,
@@ -73,6 +74,7 @@ pub(crate) unsafe extern "C" fn pk_thread_create(
     let spawned = rt::spawn(name, move || {
         {
             let _bound = lwp::Bound::new(lwp);
+            std::mem::forget(KernelLock::enter());
             work.run();
             super::fatal::kassert!(
                 EXITED.replace(false),
@@ -101,6 +103,9 @@ pub(crate) unsafe extern "C" fn pk_thread_create(
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_thread_exit() {
     sync::assert_none_held("exit of a kernel thread");
-    super::big::assert_unlocked("exit of a kernel thread");
+    // What the thread was started with.
+    // SAFETY: it is inside.
+    unsafe { big::pk_kernel_unlock() };
+    big::assert_unlocked("exit of a kernel thread");
     EXITED.set(true);
 }

@@ -574,12 +574,21 @@ pub fn unmount(path: &str, flags: i32) -> Result<()> {
 /// # Errors
 /// ENOENT if it was unmounted meanwhile; what the file system says.
 pub fn unmount_mount(mp: &Arc<Mount>, flags: i32) -> Result<()> {
+    let done = unmount_within(mp, flags);
+    lwp::user_return();
+    done
+}
+
+/// The part of [`unmount_mount`] up to the return to user mode.
+///
+/// # Errors
+/// The same.
+pub fn unmount_within(mp: &Arc<Mount>, flags: i32) -> Result<()> {
     if !mp.try_reference() {
         return Err(Errno::ENOENT);
     }
     let done = dounmount(mp, flags);
     mp.release();
-    lwp::user_return();
     done
 }
 

@@ -57,6 +57,11 @@ impl Dress {
             (0..FILES).try_for_each(|nth| calls.stat(&path(&format!("u{nth}"))).map(drop))
         });
         assert_eq!(used, Ok(()));
+        // Its last word is on the queue then, where it would pass for a
+        // request of the case's own.
+        script.until("the file that was given up to be forgotten", || {
+            script.count::<vn::Reclaim>() == 1
+        });
     }
 
     /// All files had their last words.

@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, process::Command, ptr};
 
 #[test]
 fn every_service_of_the_header_is_there() {
-    let header = include_str!("../../../c_shim/puffs_kern.h");
+    let header = include_str!("../../../../c_shim/puffs_kern.h");
     let mut declared = BTreeSet::new();
     for (at, _) in header.match_indices("pk_") {
         let name: String = header[at..]
@@ -34,7 +34,8 @@ fn every_service_of_the_header_is_there() {
 fn dies(test: &str, message: &str) {
     let program = std::env::current_exe().unwrap();
     let output = Command::new(program)
-        .args(["--exact", test, "--ignored", "--nocapture"])
+        .args(["--ignored", "--nocapture", "--exact"])
+        .arg(format!("rules::{test}"))
         .env("PUFFS_HOSTED_DIES", "1")
         .output()
         .unwrap();

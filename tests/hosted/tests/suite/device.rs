@@ -4,7 +4,7 @@
 
 use puffs_hosted::{
     bench::{attributes, flush_frame, header_frame, until, Bench, MNT, READS, WAITS},
-    kernel::{pause_until, Kernel, VnodeRef},
+    kernel::{pause_until, unmount_mount, unmount_within, Kernel, VnodeRef, MNT_FORCE, SIGINT},
     server::{mount_args, Client},
     user::{Task, User},
     vnops::{self, Call},
@@ -12,6 +12,7 @@ use puffs_hosted::{
 use puffs_rs::{
     abi::{notify::FlushOp, vn, Cookie, Message, Vtype},
     kern::{Errno, Result},
+    vfsops,
 };
 use std::{
     sync::{
@@ -39,18 +40,36 @@ fn a_request_of_which_the_server_read_a_part_is_kept_until_the_server_is_gone() 
         .unwrap();
     // Nobody will answer the unmount.
     let mount = bench.mount.clone();
-    let umount = bench.user.spawn("umount", move |_| {
-        puffs_hosted::kernel::unmount_mount(&mount, puffs_hosted::kernel::MNT_FORCE)
-    });
+    let umount = bench
+        .user
+        .spawn("umount", move |_| unmount_mount(&mount, MNT_FORCE));
     let umount = umount.until_asleep(WAITS);
-    umount.signal(puffs_hosted::kernel::SIGINT);
+    umount.signal(SIGINT);
     assert_eq!(umount.join(), Ok(()));
     assert_eq!(call.join(), Err(Errno::ENXIO));
     // The device forgets what it has; the process could still be copying it.
     drop(client);
     bench.die();
     assert_eq!(bench.kernel.outstanding()["puffprkl"].objects, 1);
-    assert!(!puffs_rs::entry::puffs_rs_may_unload());
+    assert!(!vfsops::is_quiet());
+    bench.finish();
+}
+
+#[test]
+fn the_module_stays_while_the_close_of_a_descriptor_waits_for_an_unmount() {
+    let bench = Bench::new();
+    let mount = bench.mount.clone();
+    let umount = bench.user.spawn("umount", move |_| {
+        // Whoever sleeps in the device cannot go on before this is over.
+        puffs_rs::kern::with_kernel_lock(|| {
+            let ended = unmount_within(&mount, MNT_FORCE);
+            (ended, mount.is_gone(), vfsops::is_quiet())
+        })
+    });
+    let umount = umount.until_asleep(WAITS);
+    bench.die();
+    assert_eq!(umount.join(), (Ok(()), true, false));
+    assert_eq!(bench.user.run(|_| vfsops::quiesce()), Ok(()));
     bench.finish();
 }
 
@@ -194,11 +213,11 @@ impl Gate {
 /// unmount cannot come, so the unmounter is interrupted.
 fn unmount_under(bench: &Bench) {
     let mount = bench.mount.clone();
-    let umount = bench.user.spawn("umount", move |_| {
-        puffs_hosted::kernel::unmount_mount(&mount, puffs_hosted::kernel::MNT_FORCE)
-    });
+    let umount = bench
+        .user
+        .spawn("umount", move |_| unmount_mount(&mount, MNT_FORCE));
     let umount = umount.until_asleep(WAITS);
-    umount.signal(puffs_hosted::kernel::SIGINT);
+    umount.signal(SIGINT);
     assert_eq!(umount.join(), Ok(()));
     assert!(bench.mount.is_gone());
 }
