@@ -14,11 +14,17 @@
 
 #include <lib/libkern/libkern.h>
 
+struct lwp;
+
 typedef int (*copyin_t)(const void *, void *, size_t);
 typedef int (*copyout_t)(const void *, void *, size_t);
 
 int	enosys(void);
 int	eopnotsupp(void);
+
+/* Functions here: how a module's are made of the lock is the kernel's. */
+void	KERNEL_LOCK(int, struct lwp *);
+void	KERNEL_UNLOCK_ONE(struct lwp *);
 
 void	panic(const char *, ...) __dead __printflike(1, 2);
 int	printf(const char *, ...) __printflike(1, 2);

@@ -2,8 +2,8 @@
 
 use puffs_hosted::kernel::{self, Count, Kernel};
 use puffs_rs::{
-    vfsops,
     kern::{Errno, Result},
+    vfsops,
 };
 use std::{
     collections::BTreeMap,
