@@ -5,27 +5,55 @@ use crate::{
         component::CredHold,
         lwp::{self, Bound, Lwp, Process, SIGTERM},
         vfs::{self, Mount},
-        vnode::VnodeRef,
+        vnode::{Vnode, VnodeRef},
         Actor,
     },
     rt,
     vnops::{self, vattr_null, Name},
 };
 use puffs_rs::{
-    abi::{consts::VNOVAL, vn::DirentHead, NameiOp, StatvfsBuf, Vattr, VnOp, Vtype},
+    abi::{
+        consts::{MAXPATHLEN, VNOVAL},
+        vn::{self, DirentHead, Flock},
+        Cookie, NameiOp, StatvfsBuf, Timespec, Vattr, VnOp, Vtype, VA_UTIMES_NULL,
+    },
     kern::{Errno, Result},
 };
+use puffs_script::world::{How, Lock, LockKind, Time, Whence};
 use std::sync::{
-    atomic::{AtomicI64, Ordering},
-    Arc,
+    atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering},
+    Arc, Mutex, PoisonError,
 };
 use zerocopy::{FromBytes, FromZeros};
 
+const EPERM: i32 = 1;
+const EBADF: i32 = 9;
 const ENOTDIR: i32 = 20;
 const EISDIR: i32 = 21;
 const ELOOP: i32 = 62;
+const ENAMETOOLONG: i32 = 63;
+const EFTYPE: i32 = 79;
 const FREAD: i32 = 1;
 const FWRITE: i32 = 2;
+
+/// What VOP_ACCESS is asked: `VREAD`, `VWRITE`.
+const VREAD: i32 = 0o400;
+const VWRITE: i32 = 0o200;
+
+/// How long a name may be (`KERNEL_NAME_MAX`).
+const NAME_MAX: usize = 255;
+
+/// How many symbolic links a path may lead through (`MAXSYMLINKS`).
+const LINKS_MAX: usize = 32;
+
+const F_GETLK: i32 = 7;
+const F_SETLK: i32 = 8;
+const F_RDLCK: i16 = 1;
+const F_UNLCK: i16 = 2;
+const F_WRLCK: i16 = 3;
+const F_WAIT: i32 = 0x10;
+const F_FLOCK: i32 = 0x20;
+const F_POSIX: i32 = 0x40;
 
 fn errno(number: i32) -> Errno {
     vfs::errno::other(number)
@@ -36,7 +64,19 @@ fn errno(number: i32) -> Errno {
 pub struct User {
     process: Arc<Process>,
     name: String,
-    cred: Arc<CredHold>,
+    shared: Arc<Shared>,
+}
+
+/// What the threads of a process share.
+struct Shared {
+    /// Whose it is, and whose it was before: requests that are under way may
+    /// still say so.
+    creds: Mutex<Vec<CredHold>>,
+    umask: AtomicU32,
+    /// The file system is asked for permission, as a kernel does.
+    asks: bool,
+    /// It has had advisory locks, and gives them back when it closes a file.
+    locks: AtomicBool,
 }
 
 /// A thread of a process. Dropping it does not wait for it.
@@ -143,22 +183,74 @@ pub struct DirEntry {
     pub kind: u8,
 }
 
+impl From<Open> for How {
+    fn from(open: Open) -> How {
+        How {
+            create: open.create,
+            exclusive: open.exclusive,
+            truncate: open.truncate,
+            write: open.write,
+            ..How::READ
+        }
+    }
+}
+
 /// An open file. Dropping it is `close(2)`.
 pub struct File {
     vnode: VnodeRef,
     user: User,
     offset: AtomicI64,
     mode: i32,
+    append: bool,
+    /// It has had a lock of `flock(2)`.
+    locks: AtomicBool,
 }
 
 impl User {
-    /// A new process.
+    /// A new process of an ordinary user's. What it does is not checked for
+    /// permission.
     pub fn new(name: &str) -> User {
+        User::with(name, CredHold::new(1000, 100, &[100, 200]), false)
+    }
+
+    /// A new process of the superuser's. The file system is asked whether what
+    /// it does is permitted.
+    pub fn superuser(name: &str) -> User {
+        User::with(name, CredHold::new(0, 0, &[0]), true)
+    }
+
+    fn with(name: &str, cred: CredHold, asks: bool) -> User {
+        let shared = Shared {
+            creds: Mutex::new(vec![cred]),
+            umask: AtomicU32::new(0o022),
+            asks,
+            locks: AtomicBool::new(false),
+        };
         User {
             process: Arc::new(Process::new()),
             name: name.to_owned(),
-            cred: Arc::new(CredHold::new(1000, 100, &[100, 200])),
+            shared: Arc::new(shared),
         }
+    }
+
+    fn creds(&self) -> std::sync::MutexGuard<'_, Vec<CredHold>> {
+        let creds = self.shared.creds.lock();
+        creds.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `setuid(2)` and its like: the process is this user's from now on.
+    pub fn become_user(&self, uid: u32, gid: u32, groups: &[u32]) {
+        self.creds().push(CredHold::new(uid, gid, groups));
+    }
+
+    /// `umask(2)`; returns what it was.
+    pub fn umask(&self, mask: u32) -> u32 {
+        self.shared.umask.swap(mask & 0o777, Ordering::Relaxed)
+    }
+
+    /// The permissions of what is made.
+    fn masked(&self, mode: u32) -> u32 {
+        mode & !self.shared.umask.load(Ordering::Relaxed)
     }
 
     /// Its id.
@@ -212,14 +304,37 @@ impl User {
     }
 
     fn cred(&self) -> *mut puffs_rs::kern::sys::kauth_cred {
-        self.cred.raw()
+        match self.creds().last() {
+            Some(cred) => cred.raw(),
+            None => unreachable!("a process is somebody's"),
+        }
+    }
+
+    /// Asks the file system whether these (`VREAD`, `VWRITE`) are permitted, if
+    /// the process asks at all.
+    fn may(&self, vnode: &VnodeRef, bits: i32) -> Result<()> {
+        if !self.shared.asks || bits == 0 {
+            return Ok(());
+        }
+        vnode.lock(true, false)?;
+        let done = vnops::access(vnode, bits, self.cred());
+        Vnode::unlock(vnode);
+        done
     }
 
     // Path walks.
 
     /// The directory and the last component of a path; the directory locked.
     fn parent(&self, path: &str) -> Result<(VnodeRef, String)> {
-        let (dir, name) = path.rsplit_once('/').ok_or(Errno::ENOENT)?;
+        let trimmed = path.trim_end_matches('/');
+        if vfs::find(trimmed).is_some_and(|(_, rest)| rest.is_empty()) {
+            // The mount point itself.
+            return Err(Errno::EBUSY);
+        }
+        let (dir, name) = trimmed.rsplit_once('/').ok_or(Errno::ENOENT)?;
+        if name.len() > NAME_MAX || path.len() >= MAXPATHLEN {
+            return Err(errno(ENAMETOOLONG));
+        }
         let dir = self.walk(dir, true, 0)?;
         if !dir.is_dir() {
             return Err(errno(ENOTDIR));
@@ -230,7 +345,11 @@ impl User {
 
     /// The vnode of a path, not locked.
     fn walk(&self, path: &str, follow: bool, depth: usize) -> Result<VnodeRef> {
+        if path.len() >= MAXPATHLEN {
+            return Err(errno(ENAMETOOLONG));
+        }
         let (mount, rest) = vfs::find(path).ok_or(Errno::ENOENT)?;
+        let slash = if rest.ends_with('/') { "/" } else { "" };
         let mut at = mount.walk_in().map(VnodeRef::unlock)?;
         drop(mount);
         let mut walked = path[..path.len() - rest.len()].to_owned();
@@ -240,6 +359,9 @@ impl User {
             let more = more.trim_start_matches('/');
             if !at.is_dir() {
                 return Err(errno(ENOTDIR));
+            }
+            if component.len() > NAME_MAX {
+                return Err(errno(ENAMETOOLONG));
             }
             at.lock(true, false)?;
             let name = Name {
@@ -254,8 +376,8 @@ impl User {
             let found = found?;
             drop(dir);
             let is_link = found.vtype() == Vtype::Lnk as u32;
-            if is_link && (follow || !more.is_empty()) {
-                if depth >= 8 {
+            if is_link && (follow || !more.is_empty() || !slash.is_empty()) {
+                if depth >= LINKS_MAX {
                     return Err(errno(ELOOP));
                 }
                 // A path is a C string, whatever the file system says.
@@ -269,7 +391,7 @@ impl User {
                     walked + "/"
                 };
                 let more = if more.is_empty() {
-                    String::new()
+                    slash.to_owned()
                 } else {
                     format!("/{more}")
                 };
@@ -278,6 +400,9 @@ impl User {
             walked = format!("{walked}/{component}");
             at = found;
             rest = more;
+        }
+        if !slash.is_empty() && !at.is_dir() {
+            return Err(errno(ENOTDIR));
         }
         Ok(at)
     }
@@ -301,55 +426,130 @@ impl User {
     /// # Errors
     /// What the walk and the file system say.
     pub fn open(&self, path: &str, how: Open) -> Result<File> {
+        self.open_how(path, how.into())
+    }
+
+    /// `open(2)`, with all that can be said of how.
+    ///
+    /// # Errors
+    /// What the walk and the file system say.
+    pub fn open_how(&self, path: &str, how: How) -> Result<File> {
         self.call(|| {
-            let vnode = if how.create {
-                self.create(path, how)?
+            let (vnode, made) = if how.create {
+                self.create(path, how, 0)?
             } else {
-                self.walk(path, true, 0)?
+                (self.walk(path, !how.nofollow, 0)?, false)
             };
-            if how.write && vnode.is_dir() {
-                return Err(errno(EISDIR));
-            }
-            let mode = if how.write { FREAD | FWRITE } else { FREAD };
-            vnode.lock(true, false)?;
-            let opened = vnops::open(&vnode, mode, self.cred()).and_then(|()| {
-                if how.truncate && vnode.size() != 0 {
-                    let mut va = vattr_null();
-                    va.size = 0;
-                    vnops::setattr(&vnode, &va, self.cred())?;
-                }
-                Ok(())
-            });
-            let vnode = vnode.unlock();
-            opened?;
-            Ok(File {
-                vnode,
-                user: self.clone(),
-                offset: AtomicI64::new(0),
-                mode,
-            })
+            self.open_vnode(vnode, how, made)
         })
     }
 
-    fn create(&self, path: &str, how: Open) -> Result<VnodeRef> {
-        let (dir, name) = self.parent(path)?;
+    fn open_vnode(&self, vnode: VnodeRef, how: How, made: bool) -> Result<File> {
+        if vnode.vtype() == Vtype::Lnk as u32 {
+            return Err(errno(EFTYPE));
+        }
+        if how.directory && !vnode.is_dir() {
+            return Err(errno(ENOTDIR));
+        }
+        if (how.write || how.truncate) && vnode.is_dir() {
+            return Err(errno(EISDIR));
+        }
+        let mode = match (how.write, how.not_read) {
+            (false, _) => FREAD,
+            (true, false) => FREAD | FWRITE,
+            (true, true) => FWRITE,
+        };
+        if !made {
+            let read = if mode & FREAD != 0 { VREAD } else { 0 };
+            let write = if how.write || how.truncate { VWRITE } else { 0 };
+            self.may(&vnode, read)?;
+            self.may(&vnode, write)?;
+        }
+        vnode.lock(true, false)?;
+        let opened = vnops::open(&vnode, mode, self.cred()).and_then(|()| {
+            if how.truncate && (self.shared.asks || vnode.size() != 0) {
+                let mut va = vattr_null();
+                va.size = 0;
+                vnops::setattr(&vnode, &va, self.cred())?;
+            }
+            Ok(())
+        });
+        let vnode = vnode.unlock();
+        opened?;
+        Ok(File {
+            vnode,
+            user: self.clone(),
+            offset: AtomicI64::new(0),
+            mode,
+            append: how.append,
+            locks: AtomicBool::new(false),
+        })
+    }
+
+    /// What is to be opened, and whether it was made for that.
+    fn create(&self, path: &str, how: How, depth: usize) -> Result<(VnodeRef, bool)> {
+        let (dir, name) = match self.parent(path) {
+            Err(Errno::EBUSY) if !how.exclusive => return Ok((self.walk(path, true, 0)?, false)),
+            Err(Errno::EBUSY) => return Err(Errno::EEXIST),
+            other => other?,
+        };
+        if name == "." || name == ".." {
+            drop(dir.unlock());
+            return Err(if how.exclusive {
+                Errno::EEXIST
+            } else {
+                errno(EISDIR)
+            });
+        }
         let found = vnops::lookup(&dir, &self.last(&name, NameiOp::Create));
         let done = match found {
             Ok(_) if how.exclusive => Err(Errno::EEXIST),
-            Ok(found) => Ok(found),
+            Ok(found) => Ok((found, false)),
             Err(Errno::ENOENT) => {
-                let va = new_vattr(Vtype::Reg, 0o644);
+                let va = new_vattr(Vtype::Reg, self.masked(how.mode));
                 vnops::create(&dir, &self.last(&name, NameiOp::Create), &va)
+                    .map(|made| (made, true))
             }
             Err(error) => Err(error),
         };
         drop(dir.unlock());
-        done
+        match done {
+            // What it leads to is opened, or made.
+            Ok((link, false)) if link.vtype() == Vtype::Lnk as u32 && !how.nofollow => {
+                if depth >= LINKS_MAX {
+                    return Err(errno(ELOOP));
+                }
+                let mut target = vnops::readlink(&link, self.cred())?;
+                let end = target.iter().position(|&byte| byte == 0);
+                target.truncate(end.unwrap_or(target.len()));
+                let target = String::from_utf8_lossy(&target).into_owned();
+                drop(link);
+                let target = match path.trim_end_matches('/').rsplit_once('/') {
+                    Some((dir, _)) if !target.starts_with('/') => format!("{dir}/{target}"),
+                    _ => target,
+                };
+                self.create(&target, how, depth + 1)
+            }
+            other => other,
+        }
+    }
+
+    /// [`parent`](Self::parent) of what is to be made.
+    fn new_name(&self, path: &str) -> Result<(VnodeRef, String)> {
+        let (dir, name) = match self.parent(path) {
+            Err(Errno::EBUSY) => return Err(Errno::EEXIST),
+            other => other?,
+        };
+        if name == "." || name == ".." {
+            drop(dir.unlock());
+            return Err(Errno::EEXIST);
+        }
+        Ok((dir, name))
     }
 
     fn make(&self, path: &str, va: &Vattr) -> Result<()> {
         self.call(|| {
-            let (dir, name) = self.parent(path)?;
+            let (dir, name) = self.new_name(path)?;
             let done = match vnops::lookup(&dir, &self.last(&name, NameiOp::Create)) {
                 Ok(_) => Err(Errno::EEXIST),
                 Err(Errno::ENOENT) => vnops::create(&dir, &self.last(&name, NameiOp::Create), va),
@@ -365,7 +565,7 @@ impl User {
     /// # Errors
     /// What the walk and the file system say.
     pub fn mkdir(&self, path: &str) -> Result<()> {
-        self.make(path, &new_vattr(Vtype::Dir, 0o755))
+        self.make(path, &new_vattr(Vtype::Dir, self.masked(0o755)))
     }
 
     /// `mknod(2)` of a device, or of a fifo.
@@ -373,7 +573,7 @@ impl User {
     /// # Errors
     /// What the walk and the file system say.
     pub fn mknod(&self, path: &str, vtype: Vtype, rdev: u64) -> Result<()> {
-        let mut va = new_vattr(vtype, 0o600);
+        let mut va = new_vattr(vtype, self.masked(0o644));
         va.rdev = rdev;
         self.make(path, &va)
     }
@@ -384,8 +584,8 @@ impl User {
     /// What the walk and the file system say.
     pub fn symlink(&self, target: &str, path: &str) -> Result<()> {
         self.call(|| {
-            let (dir, name) = self.parent(path)?;
-            let va = new_vattr(Vtype::Lnk, 0o777);
+            let (dir, name) = self.new_name(path)?;
+            let va = new_vattr(Vtype::Lnk, self.masked(0o777));
             let name = self.last(&name, NameiOp::Create);
             let done = match vnops::lookup(&dir, &name) {
                 Ok(_) => Err(Errno::EEXIST),
@@ -419,7 +619,10 @@ impl User {
     pub fn link(&self, from: &str, to: &str) -> Result<()> {
         self.call(|| {
             let vnode = self.walk(from, true, 0)?;
-            let (dir, name) = self.parent(to)?;
+            if vnode.is_dir() {
+                return Err(errno(EPERM));
+            }
+            let (dir, name) = self.new_name(to)?;
             let done = match vnops::lookup(&dir, &self.last(&name, NameiOp::Create)) {
                 Ok(_) => Err(Errno::EEXIST),
                 Err(Errno::ENOENT) => vnops::link(&dir, &vnode, &self.last(&name, NameiOp::Create)),
@@ -433,8 +636,20 @@ impl User {
     fn remove(&self, path: &str, op: VnOp) -> Result<()> {
         self.call(|| {
             let (dir, name) = self.parent(path)?;
+            if name == "." {
+                // The parent is the directory itself, which is locked already.
+                drop(dir.unlock());
+                let rmdir = op == VnOp::Rmdir;
+                return Err(if rmdir { Errno::EINVAL } else { errno(EPERM) });
+            }
             let name = self.last(&name, NameiOp::Delete);
             let done = vnops::lookup(&dir, &name).and_then(|vnode| {
+                if op == VnOp::Rmdir && !vnode.is_dir() {
+                    return Err(errno(ENOTDIR));
+                }
+                if path.ends_with('/') && !vnode.is_dir() {
+                    return Err(errno(ENOTDIR));
+                }
                 vnode.lock(true, false)?;
                 // It unlocks both while it waits, and stays inside.
                 dir.mount()
@@ -468,11 +683,24 @@ impl User {
     pub fn rename(&self, from: &str, to: &str) -> Result<()> {
         self.call(|| {
             let (from_dir, from_name) = self.parent(from)?;
+            if from_name == "." || from_name == ".." {
+                drop(from_dir.unlock());
+                return Err(Errno::EINVAL);
+            }
             let from_name = self.last(&from_name, NameiOp::Delete);
             let vnode = vnops::lookup(&from_dir, &from_name);
             let from_dir = from_dir.unlock();
             let vnode = vnode?;
             let (to_dir, to_name) = self.parent(to)?;
+            if to_name == "." || to_name == ".." {
+                drop(to_dir.unlock());
+                return Err(if to_name == "." {
+                    errno(EISDIR)
+                } else {
+                    Errno::EINVAL
+                });
+            }
+            let same_name = to_name == from_name.path;
             let to_name = self.last(&to_name, NameiOp::Rename);
             let over = match vnops::lookup(&to_dir, &to_name) {
                 Ok(over) => Ok(Some(over)),
@@ -481,6 +709,21 @@ impl User {
             };
             let done = over.and_then(|over| {
                 let over = over.as_ref();
+                if let Some(over) = over {
+                    match (vnode.is_dir(), over.is_dir()) {
+                        (true, false) => return Err(errno(ENOTDIR)),
+                        (false, true) => return Err(errno(EISDIR)),
+                        _ => {}
+                    }
+                }
+                if vnode.handle() == to_dir.handle() {
+                    return Err(Errno::EINVAL);
+                }
+                let same_dir = from_dir.handle() == to_dir.handle();
+                let same = over.is_some_and(|over| over.handle() == vnode.handle());
+                if same && same_dir && same_name {
+                    return Ok(());
+                }
                 vnops::rename(&from_dir, &vnode, &from_name, &to_dir, over, &to_name)
             });
             drop(to_dir.unlock());
@@ -493,13 +736,22 @@ impl User {
     /// # Errors
     /// What the walk and the file system say.
     pub fn stat(&self, path: &str) -> Result<Vattr> {
-        self.call(|| {
-            let vnode = self.walk(path, true, 0)?;
-            vnode.lock(true, false)?;
-            let done = vnops::getattr(&vnode, self.cred());
-            drop(vnode.unlock());
-            done
-        })
+        self.call(|| self.attributes(self.walk(path, true, 0)?))
+    }
+
+    /// `lstat(2)`.
+    ///
+    /// # Errors
+    /// What the walk and the file system say.
+    pub fn lstat(&self, path: &str) -> Result<Vattr> {
+        self.call(|| self.attributes(self.walk(path, false, 0)?))
+    }
+
+    fn attributes(&self, vnode: VnodeRef) -> Result<Vattr> {
+        vnode.lock(true, false)?;
+        let done = vnops::getattr(&vnode, self.cred());
+        drop(vnode.unlock());
+        done
     }
 
     /// `chmod(2)`, `truncate(2)` and the like: what of `va` is set.
@@ -507,12 +759,82 @@ impl User {
     /// # Errors
     /// What the walk and the file system say.
     pub fn setattr(&self, path: &str, va: &Vattr) -> Result<()> {
+        self.call(|| self.change(self.walk(path, true, 0)?, va))
+    }
+
+    fn change(&self, vnode: VnodeRef, va: &Vattr) -> Result<()> {
+        vnode.lock(true, false)?;
+        let done = vnops::setattr(&vnode, va, self.cred());
+        drop(vnode.unlock());
+        done
+    }
+
+    /// `truncate(2)`, with the checks that it brings.
+    ///
+    /// # Errors
+    /// What the walk and the file system say.
+    pub fn truncate(&self, path: &str, size: i64) -> Result<()> {
         self.call(|| {
+            if size < 0 {
+                return Err(Errno::EINVAL);
+            }
             let vnode = self.walk(path, true, 0)?;
-            vnode.lock(true, false)?;
-            let done = vnops::setattr(&vnode, va, self.cred());
-            drop(vnode.unlock());
-            done
+            if vnode.is_dir() {
+                return Err(errno(EISDIR));
+            }
+            self.may(&vnode, VWRITE)?;
+            let mut va = vattr_null();
+            va.size = size as u64;
+            self.change(vnode, &va)
+        })
+    }
+
+    /// `chown(2)`, or `lchown(2)`: the set-id bits go with what they are about.
+    ///
+    /// # Errors
+    /// What the walk and the file system say.
+    pub fn chown(
+        &self,
+        path: &str,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        follow: bool,
+    ) -> Result<()> {
+        self.call(|| {
+            let vnode = self.walk(path, follow, 0)?;
+            let now = self.attributes(vnode.again())?;
+            let mut mode = now.mode;
+            if uid.is_some_and(|uid| uid != now.uid) {
+                mode &= !0o4000;
+            }
+            if gid.is_some_and(|gid| gid != now.gid) {
+                mode &= !0o2000;
+            }
+            let mut va = vattr_null();
+            va.uid = uid.unwrap_or(va.uid);
+            va.gid = gid.unwrap_or(va.gid);
+            if mode != now.mode {
+                va.mode = mode;
+            }
+            self.change(vnode, &va)
+        })
+    }
+
+    /// `utimensat(2)`: to the time of day, if no times are given.
+    ///
+    /// # Errors
+    /// What the walk and the file system say.
+    pub fn utimes(&self, path: &str, times: Option<[Time; 2]>, follow: bool) -> Result<()> {
+        self.call(|| {
+            let vnode = self.walk(path, follow, 0)?;
+            let mut va = vattr_null();
+            let [atime, mtime] = times.unwrap_or_else(|| [rt::wall_clock().as_nanos() as i64; 2]);
+            va.atime = timespec(atime);
+            va.mtime = timespec(mtime);
+            if times.is_none() {
+                va.vaflags |= VA_UTIMES_NULL;
+            }
+            self.change(vnode, &va)
         })
     }
 
@@ -642,6 +964,19 @@ impl User {
         })
     }
 
+    /// `fhopen(2)`.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn fhopen(&self, mount: &Mount, handle: &[u8], how: How) -> Result<File> {
+        self.call(|| {
+            let mount = vfs::hold(mount).ok_or(Errno::ENOENT)?;
+            let mut fid = handle.to_vec();
+            let vnode = mount.vfs_fhtovp(&mut fid)?.unlock();
+            self.open_vnode(vnode, how, false)
+        })
+    }
+
     /// `extattrctl(2)`.
     ///
     /// # Errors
@@ -666,6 +1001,14 @@ impl User {
 
             mount.vfs_extattrctl(cmd, raw, namespace, name)
         })
+    }
+}
+
+fn timespec(time: Time) -> Timespec {
+    const SECOND: i64 = 1_000_000_000;
+    Timespec {
+        sec: time.div_euclid(SECOND),
+        nsec: time.rem_euclid(SECOND) as isize,
     }
 }
 
@@ -706,7 +1049,7 @@ impl File {
         self.user.call(|| {
             self.vnode.lock(true, false)?;
             let done = f();
-            crate::kernel::Vnode::unlock(&self.vnode);
+            Vnode::unlock(&self.vnode);
             done
         })
     }
@@ -716,6 +1059,12 @@ impl File {
     /// # Errors
     /// What the file system says.
     pub fn read_at(&self, offset: i64, len: usize) -> Result<Vec<u8>> {
+        if self.mode & FREAD == 0 {
+            return Err(errno(EBADF));
+        }
+        if offset < 0 {
+            return Err(Errno::EINVAL);
+        }
         self.locked(|| vnops::read(&self.vnode, offset, len, self.user.cred()))
     }
 
@@ -724,7 +1073,26 @@ impl File {
     /// # Errors
     /// What the file system says.
     pub fn write_at(&self, offset: i64, data: &[u8]) -> Result<usize> {
-        self.locked(|| vnops::write(&self.vnode, offset, data, self.user.cred()))
+        self.write_from(offset, data).map(|(done, _)| done)
+    }
+
+    /// Returns how much was written, and where that ends.
+    fn write_from(&self, offset: i64, data: &[u8]) -> Result<(usize, i64)> {
+        if self.mode & FWRITE == 0 {
+            return Err(errno(EBADF));
+        }
+        if offset < 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.locked(|| {
+            let at = if self.append {
+                self.vnode.size()
+            } else {
+                offset
+            };
+            let done = vnops::write(&self.vnode, at, data, self.user.cred())?;
+            Ok((done, at + done as i64))
+        })
     }
 
     /// `read(2)`.
@@ -742,20 +1110,140 @@ impl File {
     /// # Errors
     /// What the file system says.
     pub fn write(&self, data: &[u8]) -> Result<usize> {
-        let done = self.write_at(self.offset.load(Ordering::Relaxed), data)?;
-        self.offset.fetch_add(done as i64, Ordering::Relaxed);
+        let (done, end) = self.write_from(self.offset.load(Ordering::Relaxed), data)?;
+        self.offset.store(end, Ordering::Relaxed);
         Ok(done)
     }
 
-    /// `getdents(2)` from the start: what came, at most so many bytes.
+    /// `lseek(2)`: returns the place, which the file system is asked about.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn seek(&self, offset: i64, whence: Whence) -> Result<i64> {
+        let before = self.offset.load(Ordering::Relaxed);
+        let from = match whence {
+            Whence::Start => 0,
+            Whence::Here => before,
+            Whence::End => self.stat()?.size as i64,
+        };
+        let place = from + offset;
+        if place < 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.user.call(|| {
+            let mount = self.vnode.mount();
+            mount.with_trans(|| vnops::seek(&self.vnode, before, place, self.user.cred()))
+        })?;
+        self.offset.store(place, Ordering::Relaxed);
+        Ok(place)
+    }
+
+    /// `fstat(2)`.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn stat(&self) -> Result<Vattr> {
+        self.locked(|| vnops::getattr(&self.vnode, self.user.cred()))
+    }
+
+    /// `fchmod(2)`, `ftruncate(2)` and the like: what of `va` is set.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn setattr(&self, va: &Vattr) -> Result<()> {
+        if va.size != VNOVAL as u64 && self.mode & FWRITE == 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.locked(|| vnops::setattr(&self.vnode, va, self.user.cred()))
+    }
+
+    /// `getdents(2)`, from where the descriptor is: what came, at most so many
+    /// bytes.
     ///
     /// # Errors
     /// What the file system says.
     pub fn getdents(&self, room: usize) -> Result<Vec<u8>> {
+        if !self.vnode.is_dir() {
+            return Err(Errno::EINVAL);
+        }
         self.locked(|| {
-            vnops::readdir(&self.vnode, 0, room, false, self.user.cred())
-                .map(|listing| listing.entries)
+            let offset = self.offset.load(Ordering::Relaxed);
+            let listing = vnops::readdir(&self.vnode, offset, room, false, self.user.cred())?;
+            if !listing.entries.is_empty() {
+                self.offset.store(listing.offset, Ordering::Relaxed);
+            }
+            Ok(listing.entries)
         })
+    }
+
+    /// Asks for a lock; the flags are `F_POSIX` or `F_FLOCK`, and `F_WAIT`.
+    fn advlock(&self, op: i32, lock: Lock, flags: i32) -> Result<Flock> {
+        let (owner, locks) = if flags & F_FLOCK != 0 {
+            (std::ptr::from_ref(self).addr(), &self.locks)
+        } else {
+            (self.user.pid() as usize, &self.user.shared.locks)
+        };
+        if lock.kind != LockKind::Free {
+            locks.store(true, Ordering::Relaxed);
+        }
+        let flock = Flock {
+            start: lock.start,
+            len: lock.len,
+            pid: self.user.pid(),
+            kind: match lock.kind {
+                LockKind::Read => F_RDLCK,
+                LockKind::Write => F_WRLCK,
+                LockKind::Free => F_UNLCK,
+            },
+            whence: 0,
+        };
+        let fill = |msg: &mut vn::Advlock, _: &mut [u8]| {
+            msg.fl = flock;
+            msg.id = Cookie(owner);
+            msg.op = op;
+            msg.flags = flags;
+        };
+        self.user.call(|| {
+            let mount = self.vnode.mount();
+            // C copies no answer back: what F_GETLK finds is what it was given.
+            mount.with_trans(|| vnops::request(&self.vnode, 0, 0, fill, |_, _| flock))
+        })
+    }
+
+    /// `fcntl(2)`'s `F_SETLK`, or `F_SETLKW` if it is to wait.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn lock(&self, lock: Lock, wait: bool) -> Result<()> {
+        let op = if lock.kind == LockKind::Free {
+            i32::from(F_UNLCK)
+        } else {
+            F_SETLK
+        };
+        let wait = if wait { F_WAIT } else { 0 };
+        self.advlock(op, lock, F_POSIX | wait).map(drop)
+    }
+
+    /// `fcntl(2)`'s `F_GETLK`.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn lock_of(&self, lock: Lock) -> Result<Option<(Lock, i32)>> {
+        let found = self.advlock(F_GETLK, lock, F_POSIX)?;
+        Ok((found.kind != F_UNLCK).then_some((lock, found.pid)))
+    }
+
+    /// `flock(2)`; it does not wait.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn flock(&self, kind: LockKind) -> Result<()> {
+        let op = if kind == LockKind::Free {
+            i32::from(F_UNLCK)
+        } else {
+            F_SETLK
+        };
+        self.advlock(op, Lock::on(kind, 0, 0), F_FLOCK).map(drop)
     }
 
     /// `fsync(2)`.
@@ -777,11 +1265,18 @@ impl File {
 
 impl Drop for File {
     fn drop(&mut self) {
+        let free = i32::from(F_UNLCK);
+        for (locks, flag) in [(&self.user.shared.locks, F_POSIX), (&self.locks, F_FLOCK)] {
+            if locks.load(Ordering::Relaxed) {
+                // There may be none on this file.
+                let _ = self.advlock(free, Lock::FREE, flag);
+            }
+        }
         let close = || {
             if self.vnode.lock(true, false).is_ok() {
                 // Nobody waits for the answer.
                 let _ = vnops::close(&self.vnode, self.mode, self.user.cred());
-                crate::kernel::Vnode::unlock(&self.vnode);
+                Vnode::unlock(&self.vnode);
             }
             Ok(())
         };

@@ -220,6 +220,11 @@ fn uses_pagecache(pmp: &Pmp) -> bool {
     pmp.args().flags & abi::KFLAG_NOCACHE_PAGE == 0
 }
 
+/// Is the server told what metadata the kernel noted down?
+fn uses_metaflush(pmp: &Pmp) -> bool {
+    pmp.args().flags & abi::KFLAG_NOFLUSH_META == 0
+}
+
 fn uses_ttl(pmp: &Pmp) -> bool {
     pmp.args().flags & abi::KFLAG_CACHE_FS_TTL != 0
 }
@@ -717,12 +722,38 @@ pub(crate) fn close(vnode: &VnodeRef, mode: i32, cred: *mut kauth_cred) -> Resul
 
 /// VOP_ACCESS.
 pub(crate) fn access(vnode: &VnodeRef, mode: i32, cred: *mut kauth_cred) -> Result<()> {
+    const VWRITE: i32 = 0o200;
+    const EROFS: i32 = 30;
+
     let _kernel = KernelLock::enter_for_fs();
     let pmp = pmp_of(vnode)?;
+    let holds_data = [Vtype::Dir, Vtype::Lnk, Vtype::Reg].map(|vtype| vtype as u32);
+    if mode & VWRITE != 0 && holds_data.contains(&vnode.vtype()) && !exists(&pmp, VnOp::Write) {
+        return Errno::check(EROFS);
+    }
+    if !exists(&pmp, VnOp::Access) {
+        return Ok(());
+    }
     let mut msg = Msg::<vn::Access>::new(0, vnode.cookie());
     msg.body().mode = mode;
     credcvt(&mut msg.body().cred, cred);
     msg.ask(&pmp, [vnode.node_raw(), NONE])
+}
+
+/// VOP_SEEK.
+pub(crate) fn seek(vnode: &VnodeRef, from: i64, to: i64, cred: *mut kauth_cred) -> Result<()> {
+    let _kernel = KernelLock::enter_for_fs();
+    let pmp = pmp_of(vnode)?;
+    if !exists(&pmp, VnOp::Seek) {
+        return Ok(());
+    }
+    // The vnode is not locked: it may be reclaimed meanwhile.
+    let node = NodeHold::new(vnode)?;
+    let mut msg = Msg::<vn::Seek>::new(0, vnode.cookie());
+    msg.body().oldoff = from;
+    msg.body().newoff = to;
+    credcvt(&mut msg.body().cred, cred);
+    msg.ask(&pmp, [node.0, NONE])
 }
 
 /// Attributes that say nothing.
@@ -764,8 +795,9 @@ pub(crate) fn getattr(vnode: &VnodeRef, cred: *mut kauth_cred) -> Result<Vattr> 
     msg.ask(&pmp, [vnode.node_raw(), NONE])?;
     let mut va = msg.body().va;
     // What the server does not know yet.
+    let flushes = uses_metaflush(&pmp);
     node.with(|state| {
-        let cached = |bit| state.stat & bit != 0;
+        let cached = |bit| flushes && state.stat & bit != 0;
         let time = |i: usize| Timespec {
             sec: state.mctimes[i].0,
             nsec: state.mctimes[i].1 as isize,
@@ -783,7 +815,8 @@ pub(crate) fn getattr(vnode: &VnodeRef, cred: *mut kauth_cred) -> Result<Vattr> 
             va.size = state.mcsize as u64;
         }
     });
-    if va.size != VNOVAL as u64 && node.stat() & PK_PNODE_METACACHE_SIZE == 0 {
+    let cached = flushes && node.stat() & PK_PNODE_METACACHE_SIZE != 0;
+    if va.size != VNOVAL as u64 && !cached {
         vnode.set_size(va.size as i64);
         node.with(|state| state.serversize = va.size as i64);
     }
@@ -805,7 +838,11 @@ fn dosetattr(vnode: &Arc<Vnode>, va: &Vattr, cred: *mut kauth_cred, faf: bool) -
     let node = node_of(vnode)?;
     let mut va = *va;
     // What is cached goes to the server with the rest.
+    let flushes = uses_metaflush(&pmp);
     node.with(|state| {
+        if !flushes {
+            return;
+        }
         let stat = state.stat;
         let time = |i: usize| Timespec {
             sec: state.mctimes[i].0,
@@ -988,9 +1025,14 @@ fn write_direct(
             return Err(Errno::EIO);
         }
     }
+    let mut what = CHANGED;
     if offset > vnode.size() {
         vnode.set_size(offset);
+        what |= sys::PK_UPDATE_SIZE;
     }
+    let node = node_of(vnode)?;
+    updatenode(node.raw(), what, vnode.size());
+    tell_size(&pmp, vnode, what)?;
     Ok(done)
 }
 
@@ -1048,11 +1090,23 @@ fn write_pages(
         what |= sys::PK_UPDATE_SIZE;
     }
     updatenode(node.raw(), what, vnode.size());
+    tell_size(pmp, vnode, what)?;
     if pmp.args().flags & abi::KFLAG_WTCACHE != 0 {
         let first = offset as u64 / PAGE as u64;
         putpages(vnode, first..(end as u64).div_ceil(PAGE as u64), Put::Sync)?;
     }
     Ok(done)
+}
+
+/// A server that is not told what the kernel noted down is told of a size at
+/// once.
+fn tell_size(pmp: &Pmp, vnode: &VnodeRef, what: u32) -> Result<()> {
+    if uses_metaflush(pmp) || what & sys::PK_UPDATE_SIZE == 0 {
+        return Ok(());
+    }
+    let mut va = vattr_null();
+    va.size = vnode.size() as u64;
+    dosetattr(vnode, &va, component::fscred(), false)
 }
 
 /// VOP_GETPAGES: sees to it that the first of the pages is there, and some
@@ -1074,12 +1128,12 @@ fn getpages(vnode: &VnodeRef, pages: Range<u64>) -> Result<()> {
     strategy(vnode, &buf, Transfer::Read, start as i64, true);
     let (error, resid) = buf.wait();
     Errno::check(error)?;
-    let bytes = buf.bytes();
-    let got = bytes.len() - resid;
+    // The rest is what the server does not have: a hole, or not written yet.
+    let mut bytes = buf.bytes()[..len.max(1) - resid].to_vec();
+    bytes.resize(missing as usize * PAGE, 0);
     vnode.pages(|there| {
-        for (i, chunk) in bytes[..got].chunks(PAGE).enumerate() {
-            let mut data = chunk.to_vec();
-            data.resize(PAGE, 0);
+        for (i, chunk) in bytes.chunks(PAGE).enumerate() {
+            let data = chunk.to_vec();
             there.entry(pages.start + i as u64).or_insert(Page {
                 data: data.into_boxed_slice(),
                 dirty: false,
@@ -1289,7 +1343,8 @@ pub(crate) fn inactive(vnode: &Arc<Vnode>) -> bool {
     };
     node.sizemtx.enter();
     let on_demand = pmp.args().flags & abi::KFLAG_IAONDEMAND != 0;
-    let wanted = !on_demand || node.stat() & PK_PNODE_DOINACT != 0;
+    let all = pmp.args().flags & abi::KFLAG_ALLOPS != 0;
+    let wanted = !on_demand || all || node.stat() & PK_PNODE_DOINACT != 0;
     if exists(&pmp, VnOp::Inactive) && wanted {
         // Nobody is interested in what goes wrong.
         let _ = flush(vnode, false);

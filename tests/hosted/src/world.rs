@@ -4,15 +4,18 @@ use crate::{
     kernel::{self, lwp, Kernel, Lwp, VnodeRef, HZ, MNT_FORCE, MNT_NOWAIT, SIGKILL},
     rt,
     server::{self, Client},
-    user::{self, Open, Task, User},
+    user::{self, Task, User},
     vnops::{self, vattr_null},
 };
 use puffs_rs::{
-    abi::{vn, KArgs, Payload, StatvfsBuf, Vattr, Vtype},
+    abi::{vn, KArgs, Payload, StatvfsBuf, Timespec, Vattr, Vtype},
     kern::{Errno, Result},
 };
 use puffs_script::{
-    world::{Ability, Calls, Device, Fd, How, Process, Room, Stat, Thread, Work},
+    world::{
+        Ability, Calls, Device, Event, Fd, How, Lock, LockKind, Mapping, Process, Room, Stat,
+        Thread, Time, Whence, Work,
+    },
     Frame, World,
 };
 use std::{
@@ -24,6 +27,13 @@ use std::{
 
 /// Bad file descriptor.
 const EBADF: i32 = 9;
+/// No such system call.
+const ENOSYS: i32 = 78;
+
+/// `EXTATTR_NAMESPACE_USER`.
+const NAMESPACE_USER: i32 = 1;
+/// `EXTATTR_LIST_LENPREFIX`.
+const LIST_LENPREFIX: i32 = 1;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -53,12 +63,15 @@ impl World for Hosted {
     }
 
     fn can(&self, ability: Ability) -> bool {
-        ability != Ability::Mmap
+        !matches!(
+            ability,
+            Ability::Mmap | Ability::Fifos | Ability::KernelLocks | Ability::DotdotCache
+        )
     }
 
     fn process(&self, name: &str) -> Arc<dyn Process> {
         Arc::new(HostedProcess {
-            user: User::new(name),
+            user: User::superuser(name),
             files: Arc::default(),
         })
     }
@@ -224,6 +237,14 @@ impl HostedCalls<'_> {
     fn file(&self, file: Fd) -> Result<Arc<user::File>> {
         lock(&self.files).get(&file).cloned().ok_or(errno(EBADF))
     }
+
+    /// A descriptor of an open file.
+    fn keep(&self, file: user::File) -> Fd {
+        let mut files = lock(&self.files);
+        let number = files.keys().next_back().map_or(3, |last| last + 1);
+        files.insert(number, Arc::new(file));
+        number
+    }
 }
 
 fn stat(va: &Vattr) -> Stat {
@@ -231,6 +252,28 @@ fn stat(va: &Vattr) -> Stat {
         vtype: Vtype::try_from(va.vtype).unwrap_or(Vtype::Bad),
         mode: va.mode,
         size: va.size as i64,
+        ino: va.fileid,
+        nlink: va.nlink,
+        uid: va.uid,
+        gid: va.gid,
+        rdev: va.rdev,
+        atime: time(va.atime),
+        mtime: time(va.mtime),
+        ctime: time(va.ctime),
+        blocks: va.bytes / 512,
+        flags: va.flags as u32,
+    }
+}
+
+fn time(time: Timespec) -> Time {
+    let seconds = time.sec.saturating_mul(1_000_000_000);
+    seconds.saturating_add(time.nsec as i64)
+}
+
+/// The name of an extended attribute, for a message.
+fn put_name(to: &mut [u8], name: &str) {
+    for (to, from) in to.iter_mut().zip(name.bytes()) {
+        *to = from;
     }
 }
 
@@ -239,6 +282,7 @@ fn room(stat: &StatvfsBuf) -> Room {
         bsize: stat.bsize as u64,
         blocks: stat.blocks,
         bfree: stat.bfree,
+        namemax: stat.namemax as u64,
     }
 }
 
@@ -252,8 +296,17 @@ impl Calls for HostedCalls<'_> {
         self.user.stat(path).map(|va| stat(&va))
     }
 
+    fn lstat(&self, path: &str) -> Result<Stat> {
+        self.user.lstat(path).map(|va| stat(&va))
+    }
+
+    fn fstat(&self, file: Fd) -> Result<Stat> {
+        self.file(file)?.stat().map(|va| stat(&va))
+    }
+
     fn access(&self, path: &str, mode: i32) -> Result<()> {
-        self.user.access(path, mode)
+        // VREAD, VWRITE and VEXEC are the owner's permission bits.
+        self.user.access(path, mode << 6)
     }
 
     fn chmod(&self, path: &str, mode: u32) -> Result<()> {
@@ -262,10 +315,45 @@ impl Calls for HostedCalls<'_> {
         self.user.setattr(path, &va)
     }
 
+    fn fchmod(&self, file: Fd, mode: u32) -> Result<()> {
+        let mut va = vattr_null();
+        va.mode = mode;
+        self.file(file)?.setattr(&va)
+    }
+
+    fn chown(&self, path: &str, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        self.user.chown(path, uid, gid, true)
+    }
+
+    fn lchown(&self, path: &str, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        self.user.chown(path, uid, gid, false)
+    }
+
+    fn chflags(&self, path: &str, flags: u32) -> Result<()> {
+        let mut va = vattr_null();
+        va.flags = flags as usize;
+        self.user.setattr(path, &va)
+    }
+
+    fn utimes(&self, path: &str, times: Option<[Time; 2]>, follow: bool) -> Result<()> {
+        self.user.utimes(path, times, follow)
+    }
+
     fn truncate(&self, path: &str, size: i64) -> Result<()> {
+        self.user.truncate(path, size)
+    }
+
+    fn ftruncate(&self, file: Fd, size: i64) -> Result<()> {
+        if size < 0 {
+            return Err(Errno::EINVAL);
+        }
         let mut va = vattr_null();
         va.size = size as u64;
-        self.user.setattr(path, &va)
+        self.file(file)?.setattr(&va)
+    }
+
+    fn umask(&self, mask: u32) -> Result<u32> {
+        Ok(self.user.umask(mask))
     }
 
     fn mkdir(&self, path: &str) -> Result<()> {
@@ -305,16 +393,8 @@ impl Calls for HostedCalls<'_> {
     }
 
     fn open(&self, path: &str, how: How) -> Result<Fd> {
-        let how = Open {
-            create: how.create,
-            write: how.write,
-            ..Open::READ
-        };
-        let file = Arc::new(self.user.open(path, how)?);
-        let mut files = lock(&self.files);
-        let number = files.keys().next_back().map_or(3, |last| last + 1);
-        files.insert(number, file);
-        Ok(number)
+        let file = self.user.open_how(path, how)?;
+        Ok(self.keep(file))
     }
 
     fn close(&self, file: Fd) -> Result<()> {
@@ -330,14 +410,16 @@ impl Calls for HostedCalls<'_> {
         self.file(file)?.write_at(offset, data)
     }
 
-    fn seek(&self, file: Fd, offset: i64) -> Result<()> {
-        let file = self.file(file)?;
-        self.user.ask::<vn::Seek, _>(
-            file.vnode().again(),
-            0,
-            |msg, _| msg.newoff = offset,
-            |_, _| (),
-        )
+    fn read_on(&self, file: Fd, len: usize) -> Result<Vec<u8>> {
+        self.file(file)?.read(len)
+    }
+
+    fn write_on(&self, file: Fd, data: &[u8]) -> Result<usize> {
+        self.file(file)?.write(data)
+    }
+
+    fn seek(&self, file: Fd, offset: i64, whence: Whence) -> Result<i64> {
+        self.file(file)?.seek(offset, whence)
     }
 
     fn fsync(&self, file: Fd) -> Result<()> {
@@ -365,10 +447,40 @@ impl Calls for HostedCalls<'_> {
         }
     }
 
-    fn lock(&self, file: Fd) -> Result<()> {
-        let file = self.file(file)?;
-        self.user
-            .ask::<vn::Advlock, _>(file.vnode().again(), 0, |_, _| {}, |_, _| ())
+    // No kqueue of vnodes and no memory of processes: `Ability` says so.
+
+    fn kqueue(&self) -> Result<Fd> {
+        Err(errno(ENOSYS))
+    }
+
+    fn watch(&self, _queue: Fd, _file: Fd, _filter: u32, _what: u32) -> Result<()> {
+        Err(errno(ENOSYS))
+    }
+
+    fn event(&self, _queue: Fd, _limit: Duration) -> Result<Option<Event>> {
+        Err(errno(ENOSYS))
+    }
+
+    fn map(
+        &self,
+        _file: Fd,
+        _len: usize,
+        _write: bool,
+        _work: &mut dyn FnMut(&dyn Mapping),
+    ) -> Result<()> {
+        Err(errno(ENOSYS))
+    }
+
+    fn lock(&self, file: Fd, lock: Lock, wait: bool) -> Result<()> {
+        self.file(file)?.lock(lock, wait)
+    }
+
+    fn lock_of(&self, file: Fd, lock: Lock) -> Result<Option<(Lock, i32)>> {
+        self.file(file)?.lock_of(lock)
+    }
+
+    fn flock(&self, file: Fd, kind: LockKind) -> Result<()> {
+        self.file(file)?.flock(kind)
     }
 
     fn pathconf(&self, path: &str, name: i32) -> Result<i64> {
@@ -404,22 +516,36 @@ impl Calls for HostedCalls<'_> {
         self.user.fhstat(&mount, handle).map(|(_, va)| stat(&va))
     }
 
-    fn extattr_get(&self, path: &str, _name: &str, room: usize) -> Result<Vec<u8>> {
+    fn fhopen(&self, handle: &[u8], how: How) -> Result<Fd> {
+        let (mount, _) = kernel::vfs::find(puffs_script::MNT).ok_or(Errno::ENOENT)?;
+        let file = self.user.fhopen(&mount, handle, how)?;
+        Ok(self.keep(file))
+    }
+
+    fn extattr_get(&self, path: &str, name: &str, room: usize) -> Result<Vec<u8>> {
         let vnode = self.user.vnode(path)?;
         self.user.ask::<vn::Getextattr, _>(
             vnode,
             room,
-            |msg, _| msg.resid = room,
+            |msg, _| {
+                msg.attrnamespace = NAMESPACE_USER;
+                put_name(&mut msg.attrname, name);
+                msg.resid = room;
+            },
             |msg, bytes| data::<vn::Getextattr>(bytes, room - msg.resid),
         )
     }
 
-    fn extattr_size(&self, path: &str, _name: &str) -> Result<usize> {
+    fn extattr_size(&self, path: &str, name: &str) -> Result<usize> {
         let vnode = self.user.vnode(path)?;
         self.user.ask::<vn::Getextattr, _>(
             vnode,
             0,
-            |msg, _| msg.datasize = 1,
+            |msg, _| {
+                msg.attrnamespace = NAMESPACE_USER;
+                put_name(&mut msg.attrname, name);
+                msg.datasize = 1;
+            },
             |msg, _| msg.datasize,
         )
     }
@@ -429,7 +555,11 @@ impl Calls for HostedCalls<'_> {
         self.user.ask::<vn::Listextattr, _>(
             vnode,
             room,
-            |msg, _| msg.resid = room,
+            |msg, _| {
+                msg.attrnamespace = NAMESPACE_USER;
+                msg.flag = LIST_LENPREFIX;
+                msg.resid = room;
+            },
             |msg, bytes| data::<vn::Listextattr>(bytes, room - msg.resid),
         )
     }
@@ -439,17 +569,23 @@ impl Calls for HostedCalls<'_> {
         self.user.ask::<vn::Listextattr, _>(
             vnode,
             0,
-            |msg, _| msg.datasize = 1,
+            |msg, _| {
+                msg.attrnamespace = NAMESPACE_USER;
+                msg.flag = LIST_LENPREFIX;
+                msg.datasize = 1;
+            },
             |msg, _| msg.datasize,
         )
     }
 
-    fn extattr_set(&self, path: &str, _name: &str, data: &[u8]) -> Result<usize> {
+    fn extattr_set(&self, path: &str, name: &str, data: &[u8]) -> Result<usize> {
         let vnode = self.user.vnode(path)?;
         let left = self.user.ask::<vn::Setextattr, _>(
             vnode,
             data.len(),
             |msg, payload| {
+                msg.attrnamespace = NAMESPACE_USER;
+                put_name(&mut msg.attrname, name);
                 msg.resid = data.len();
                 payload.copy_from_slice(data);
             },
@@ -462,10 +598,26 @@ impl Calls for HostedCalls<'_> {
         }
     }
 
-    fn extattr_delete(&self, path: &str, _name: &str) -> Result<()> {
+    fn extattr_delete(&self, path: &str, name: &str) -> Result<()> {
         let vnode = self.user.vnode(path)?;
-        self.user
-            .ask::<vn::Deleteextattr, _>(vnode, 0, |_, _| {}, |_, _| ())
+        self.user.ask::<vn::Deleteextattr, _>(
+            vnode,
+            0,
+            |msg, _| {
+                msg.attrnamespace = NAMESPACE_USER;
+                put_name(&mut msg.attrname, name);
+            },
+            |_, _| (),
+        )
+    }
+
+    fn become_user(&self, uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
+        self.user.become_user(uid, gid, groups);
+        Ok(())
+    }
+
+    fn pid(&self) -> i32 {
+        self.user.pid()
     }
 
     fn block(&self, signal: i32) -> Result<()> {

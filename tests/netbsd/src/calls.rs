@@ -1,34 +1,57 @@
 //! The calls that cases make.
 
-use crate::{filled, int, Arg, Gate, Kernel, O_CREAT, O_RDWR};
+use crate::{
+    filled, int,
+    structs::{Flock, Kevent, RawStat, Timespec},
+    Arg, Gate, Kernel, O_CREAT, O_NONBLOCK, O_RDWR,
+};
 use puffs_rs::{
-    abi::{KArgs, StatvfsBuf, Vtype},
+    abi::{KArgs, StatvfsBuf},
     kern::Result,
 };
-use puffs_script::world::{Calls, Fd, How, Room, Stat};
+use puffs_script::world::{
+    Calls, Event, Fd, How, Lock, LockKind, Mapping, Room, Stat, Time, Whence,
+};
 use std::time::Duration;
 use zerocopy::{FromZeros, IntoBytes};
 
+const READ: i32 = 3;
+const WRITE: i32 = 4;
+const OPEN: i32 = 5;
 const LINK: i32 = 9;
 const UNLINK: i32 = 10;
 const CHMOD: i32 = 15;
+const CHOWN: i32 = 16;
 const UNMOUNT: i32 = 22;
+const SETUID: i32 = 23;
 const ACCESS: i32 = 33;
+const CHFLAGS: i32 = 34;
 const SYNC: i32 = 36;
 const SYMLINK: i32 = 57;
 const READLINK: i32 = 58;
+const UMASK: i32 = 60;
+const MUNMAP: i32 = 73;
+const SETGROUPS: i32 = 80;
 const FCNTL: i32 = 92;
 const FSYNC: i32 = 95;
+const FCHMOD: i32 = 124;
 const RENAME: i32 = 128;
+const FLOCK: i32 = 131;
 const MKFIFO: i32 = 132;
 const MKDIR: i32 = 136;
 const RMDIR: i32 = 137;
 const PREAD: i32 = 173;
 const PWRITE: i32 = 174;
+const SETGID: i32 = 181;
 const PATHCONF: i32 = 191;
+const MMAP: i32 = 197;
 const LSEEK: i32 = 199;
 const TRUNCATE: i32 = 200;
+const FTRUNCATE: i32 = 201;
 const POLL: i32 = 209;
+const LCHOWN: i32 = 275;
+const MSYNC: i32 = 277;
+const KQUEUE: i32 = 344;
 const STATVFS: i32 = 357;
 const EXTATTR_SET_FILE: i32 = 361;
 const EXTATTR_GET_FILE: i32 = 362;
@@ -36,53 +59,42 @@ const EXTATTR_DELETE_FILE: i32 = 363;
 const EXTATTR_LIST_FILE: i32 = 371;
 const GETDENTS: i32 = 390;
 const GETFH: i32 = 395;
+const FHOPEN: i32 = 396;
+const KEVENT: i32 = 435;
 const STAT: i32 = 439;
+const FSTAT: i32 = 440;
+const LSTAT: i32 = 441;
 const MKNOD: i32 = 450;
 const FHSTAT: i32 = 451;
+const UTIMENSAT: i32 = 467;
 
 const MNT_FORCE: i64 = 0x80000;
 const ST_WAIT: i64 = 1;
 const ST_NOWAIT: i64 = 2;
+const O_RDONLY: i32 = 0;
+const O_WRONLY: i32 = 1;
+const O_APPEND: i32 = 8;
+const O_NOFOLLOW: i32 = 0x100;
+const O_TRUNC: i32 = 0x400;
+const O_EXCL: i32 = 0x800;
+const O_DIRECTORY: i32 = 0x20_0000;
+const F_GETLK: i64 = 7;
 const F_SETLK: i64 = 8;
-const F_WRLCK: i16 = 3;
+const F_SETLKW: i64 = 9;
+const LOCK_SH: i64 = 1;
+const LOCK_EX: i64 = 2;
+const LOCK_NB: i64 = 4;
+const LOCK_UN: i64 = 8;
+const AT_FDCWD: i64 = -100;
+const AT_SYMLINK_NOFOLLOW: i64 = 0x200;
+const PROT_READ: i64 = 1;
+const PROT_WRITE: i64 = 2;
+const MAP_SHARED: i64 = 1;
+const MS_SYNC: i64 = 4;
+const EV_ADD: u32 = 1;
+const EV_CLEAR: u32 = 0x20;
 const EXTATTR_NAMESPACE_USER: i64 = 1;
-const S_IFMT: u32 = 0o170_000;
 const S_IFCHR: i64 = 0o020_000;
-
-/// The fields of a `struct stat` that are looked at.
-#[derive(IntoBytes, zerocopy::FromBytes, zerocopy::KnownLayout)]
-#[repr(C)]
-struct RawStat {
-    dev: u64,
-    mode: u32,
-    pad: u32,
-    before_size: [u64; 12],
-    size: i64,
-    rest: [u64; 4],
-}
-
-const _: () = assert!(size_of::<RawStat>() == 152);
-const _: () = assert!(std::mem::offset_of!(RawStat, size) == 112);
-
-impl RawStat {
-    fn stat(&self) -> Stat {
-        let vtype = match self.mode & S_IFMT {
-            0o010_000 => Vtype::Fifo,
-            0o020_000 => Vtype::Chr,
-            0o040_000 => Vtype::Dir,
-            0o060_000 => Vtype::Blk,
-            0o100_000 => Vtype::Reg,
-            0o120_000 => Vtype::Lnk,
-            0o140_000 => Vtype::Sock,
-            _ => Vtype::Bad,
-        };
-        Stat {
-            vtype,
-            mode: self.mode & !S_IFMT,
-            size: self.size,
-        }
-    }
-}
 
 /// Of a `struct pollfd`.
 #[derive(IntoBytes, zerocopy::FromBytes, zerocopy::KnownLayout)]
@@ -91,17 +103,6 @@ struct PollFd {
     fd: i32,
     events: i16,
     revents: i16,
-}
-
-/// Of a `struct flock`.
-#[derive(IntoBytes, zerocopy::Immutable)]
-#[repr(C)]
-struct Flock {
-    start: i64,
-    len: i64,
-    pid: i32,
-    kind: i16,
-    whence: i16,
 }
 
 /// A descriptor as an argument.
@@ -121,15 +122,110 @@ impl<G: Gate> Kernel<G> {
             bsize: numbers.bsize as u64,
             blocks: numbers.blocks,
             bfree: numbers.bfree,
+            namemax: numbers.namemax as u64,
         })
+    }
+
+    fn ask_stat(&self, number: i32, first: Arg<'_>) -> Result<Stat> {
+        let mut stat = RawStat::new_zeroed();
+        self.call(number, [first, Arg::OutAs(stat.as_mut_bytes())])?;
+        Ok(stat.stat())
+    }
+}
+
+/// The flags of `open(2)`.
+fn flags(how: How) -> i32 {
+    let access = match (how.write, how.not_read) {
+        (false, _) => O_RDONLY,
+        (true, false) => O_RDWR,
+        (true, true) => O_WRONLY,
+    };
+    let more = [
+        (how.create, O_CREAT),
+        (how.exclusive, O_EXCL),
+        (how.truncate, O_TRUNC),
+        (how.append, O_APPEND),
+        (how.nofollow, O_NOFOLLOW),
+        (how.nonblock, O_NONBLOCK),
+        (how.directory, O_DIRECTORY),
+    ];
+    let wanted = more.into_iter().filter(|(wanted, _)| *wanted);
+    wanted.fold(access, |flags, (_, flag)| flags | flag)
+}
+
+/// The owner or the group that `chown(2)` is to set; -1 leaves it.
+fn id(id: Option<u32>) -> Arg<'static> {
+    id.map_or(int(-1), int)
+}
+
+/// A part of a file in the memory of the process.
+struct Mapped<'a, G: Gate> {
+    kernel: &'a Kernel<G>,
+    start: *mut u8,
+    len: usize,
+}
+
+impl<G: Gate> Mapped<'_, G> {
+    fn place(&self, offset: usize, len: usize) -> *mut u8 {
+        assert!(offset + len <= self.len, "beyond what is mapped");
+        // SAFETY: it stays within the mapping.
+        unsafe { self.start.add(offset) }
+    }
+
+    fn range(&self) -> (Arg<'static>, Arg<'static>) {
+        let start = self.start.expose_provenance();
+        (Arg::Int(start as i64), Arg::Int(self.len as i64))
+    }
+}
+
+impl<G: Gate> Mapping for Mapped<'_, G> {
+    fn get(&self, offset: usize, len: usize) -> Vec<u8> {
+        let place = self.place(offset, len);
+        let byte = |nth| {
+            // SAFETY: within the mapping.
+            let place = unsafe { place.add(nth) };
+            // SAFETY: mapped to be read; others may write there meanwhile.
+            unsafe { place.read_volatile() }
+        };
+        (0..len).map(byte).collect()
+    }
+
+    fn put(&self, offset: usize, data: &[u8]) {
+        let place = self.place(offset, data.len());
+        for (nth, byte) in data.iter().enumerate() {
+            // SAFETY: within the mapping.
+            let place = unsafe { place.add(nth) };
+            // SAFETY: mapped to be written; nothing refers to it.
+            unsafe { place.write_volatile(*byte) };
+        }
+    }
+
+    fn sync(&self) -> Result<()> {
+        let (start, len) = self.range();
+        let done = self.kernel.call(MSYNC, [start, len, Arg::Int(MS_SYNC)]);
+        done.map(drop)
+    }
+}
+
+impl<G: Gate> Drop for Mapped<'_, G> {
+    fn drop(&mut self) {
+        let (start, len) = self.range();
+        // It was mapped, so it does not fail.
+        let _ = self.kernel.call(MUNMAP, [start, len]);
     }
 }
 
 impl<G: Gate> Calls for Kernel<G> {
     fn stat(&self, path: &str) -> Result<Stat> {
-        let mut stat = RawStat::new_zeroed();
-        self.call(STAT, [Arg::Text(path), Arg::OutAs(stat.as_mut_bytes())])?;
-        Ok(stat.stat())
+        self.ask_stat(STAT, Arg::Text(path))
+    }
+
+    fn lstat(&self, path: &str) -> Result<Stat> {
+        self.ask_stat(LSTAT, Arg::Text(path))
+    }
+
+    fn fstat(&self, file: Fd) -> Result<Stat> {
+        self.ask_stat(FSTAT, fd(file))
     }
 
     fn access(&self, path: &str, mode: i32) -> Result<()> {
@@ -143,6 +239,43 @@ impl<G: Gate> Calls for Kernel<G> {
     fn truncate(&self, path: &str, size: i64) -> Result<()> {
         self.call(TRUNCATE, [Arg::Text(path), PAD, int(size)])
             .map(drop)
+    }
+
+    fn fchmod(&self, file: Fd, mode: u32) -> Result<()> {
+        self.call(FCHMOD, [fd(file), int(mode)]).map(drop)
+    }
+
+    fn chown(&self, path: &str, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        self.call(CHOWN, [Arg::Text(path), id(uid), id(gid)])
+            .map(drop)
+    }
+
+    fn lchown(&self, path: &str, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        self.call(LCHOWN, [Arg::Text(path), id(uid), id(gid)])
+            .map(drop)
+    }
+
+    fn chflags(&self, path: &str, flags: u32) -> Result<()> {
+        self.call(CHFLAGS, [Arg::Text(path), int(flags)]).map(drop)
+    }
+
+    fn utimes(&self, path: &str, times: Option<[Time; 2]>, follow: bool) -> Result<()> {
+        let times = times.map(|times| times.map(Timespec::of));
+        let buffer = match &times {
+            Some(times) => Arg::InAs(times.as_bytes()),
+            None => int(0),
+        };
+        let flag = Arg::Int(if follow { 0 } else { AT_SYMLINK_NOFOLLOW });
+        let arguments = [Arg::Int(AT_FDCWD), Arg::Text(path), buffer, flag];
+        self.call(UTIMENSAT, arguments).map(drop)
+    }
+
+    fn ftruncate(&self, file: Fd, size: i64) -> Result<()> {
+        self.call(FTRUNCATE, [fd(file), PAD, int(size)]).map(drop)
+    }
+
+    fn umask(&self, mask: u32) -> Result<u32> {
+        self.call(UMASK, [int(mask)]).map(|mask| mask as u32)
     }
 
     fn mkdir(&self, path: &str) -> Result<()> {
@@ -188,14 +321,8 @@ impl<G: Gate> Calls for Kernel<G> {
     }
 
     fn open(&self, path: &str, how: How) -> Result<Fd> {
-        let mut flags = 0;
-        if how.write {
-            flags |= O_RDWR;
-        }
-        if how.create {
-            flags |= O_CREAT;
-        }
-        self.open_file(path, flags).map(|fd| fd as Fd)
+        let arguments = [Arg::Text(path), int(flags(how)), int(how.mode)];
+        self.call(OPEN, arguments).map(|fd| fd as Fd)
     }
 
     fn close(&self, file: Fd) -> Result<()> {
@@ -214,10 +341,24 @@ impl<G: Gate> Calls for Kernel<G> {
             .map(|len| len as usize)
     }
 
-    fn seek(&self, file: Fd, offset: i64) -> Result<()> {
-        let from_start = int(0);
-        self.call(LSEEK, [fd(file), PAD, int(offset), from_start])
-            .map(drop)
+    fn read_on(&self, file: Fd, len: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        let len = self.call(READ, [fd(file), Arg::Out(&mut bytes)])?;
+        Ok(filled(bytes, len))
+    }
+
+    fn write_on(&self, file: Fd, data: &[u8]) -> Result<usize> {
+        self.call(WRITE, [fd(file), Arg::In(data)])
+            .map(|len| len as usize)
+    }
+
+    fn seek(&self, file: Fd, offset: i64, whence: Whence) -> Result<i64> {
+        let whence = match whence {
+            Whence::Start => 0,
+            Whence::Here => 1,
+            Whence::End => 2,
+        };
+        self.call(LSEEK, [fd(file), PAD, int(offset), int(whence)])
     }
 
     fn fsync(&self, file: Fd) -> Result<()> {
@@ -242,17 +383,95 @@ impl<G: Gate> Calls for Kernel<G> {
         Ok(poll.revents.into())
     }
 
-    fn lock(&self, file: Fd) -> Result<()> {
-        let flock = Flock {
-            start: 0,
-            len: 0,
-            pid: 0,
-            kind: F_WRLCK,
-            whence: 0,
+    fn kqueue(&self) -> Result<Fd> {
+        self.call(KQUEUE, []).map(|fd| fd as Fd)
+    }
+
+    fn watch(&self, queue: Fd, file: Fd, filter: u32, what: u32) -> Result<()> {
+        let change = Kevent {
+            ident: file as u64,
+            filter,
+            flags: EV_ADD | EV_CLEAR,
+            fflags: what,
+            pad: 0,
+            data: 0,
+            udata: 0,
         };
-        let setlk = Arg::Int(F_SETLK);
-        self.call(FCNTL, [fd(file), setlk, Arg::InAs(flock.as_bytes())])
+        let (nowhere, none, for_ever) = (int(0), int(0), int(0));
+        let changes = Arg::InAs(change.as_bytes());
+        let arguments = [fd(queue), changes, int(1), nowhere, none, for_ever];
+        self.call(KEVENT, arguments).map(drop)
+    }
+
+    fn event(&self, queue: Fd, limit: Duration) -> Result<Option<Event>> {
+        let mut event = Kevent::new_zeroed();
+        let limit = [limit.as_secs() as i64, i64::from(limit.subsec_nanos())];
+        let (nowhere, none) = (int(0), int(0));
+        let arguments = [
+            fd(queue),
+            nowhere,
+            none,
+            Arg::OutAs(event.as_mut_bytes()),
+            int(1),
+            Arg::InAs(limit.as_bytes()),
+        ];
+        let found = self.call(KEVENT, arguments)? != 0;
+        Ok(found.then(|| event.event()))
+    }
+
+    fn lock(&self, file: Fd, lock: Lock, wait: bool) -> Result<()> {
+        let flock = Flock::of(lock);
+        let command = Arg::Int(if wait { F_SETLKW } else { F_SETLK });
+        self.call(FCNTL, [fd(file), command, Arg::InAs(flock.as_bytes())])
             .map(drop)
+    }
+
+    fn lock_of(&self, file: Fd, lock: Lock) -> Result<Option<(Lock, i32)>> {
+        let mut flock = Flock::of(lock);
+        let (command, argument) = (Arg::Int(F_GETLK), Arg::OutAs(flock.as_mut_bytes()));
+        self.call(FCNTL, [fd(file), command, argument])?;
+        let found = flock.lock();
+        Ok((found.kind != LockKind::Free).then_some((found, flock.pid)))
+    }
+
+    fn flock(&self, file: Fd, kind: LockKind) -> Result<()> {
+        let how = match kind {
+            LockKind::Read => LOCK_SH,
+            LockKind::Write => LOCK_EX,
+            LockKind::Free => LOCK_UN,
+        };
+        self.call(FLOCK, [fd(file), Arg::Int(how | LOCK_NB)])
+            .map(drop)
+    }
+
+    fn map(
+        &self,
+        file: Fd,
+        len: usize,
+        write: bool,
+        work: &mut dyn FnMut(&dyn Mapping),
+    ) -> Result<()> {
+        let protection = PROT_READ | if write { PROT_WRITE } else { 0 };
+        let (anywhere, from_start) = (int(0), int(0));
+        let start = self.call(
+            MMAP,
+            [
+                anywhere,
+                Arg::Int(len as i64),
+                Arg::Int(protection),
+                Arg::Int(MAP_SHARED),
+                fd(file),
+                PAD,
+                from_start,
+            ],
+        )?;
+        let start = std::ptr::with_exposed_provenance_mut(start as usize);
+        work(&Mapped {
+            kernel: self,
+            start,
+            len,
+        });
+        Ok(())
     }
 
     fn pathconf(&self, path: &str, name: i32) -> Result<i64> {
@@ -289,6 +508,11 @@ impl<G: Gate> Calls for Kernel<G> {
         let arguments = [Arg::In(handle), Arg::OutAs(stat.as_mut_bytes())];
         self.call(FHSTAT, arguments)?;
         Ok(stat.stat())
+    }
+
+    fn fhopen(&self, handle: &[u8], how: How) -> Result<Fd> {
+        self.call(FHOPEN, [Arg::In(handle), int(flags(how))])
+            .map(|fd| fd as Fd)
     }
 
     fn extattr_get(&self, path: &str, name: &str, room: usize) -> Result<Vec<u8>> {
@@ -341,6 +565,17 @@ impl<G: Gate> Calls for Kernel<G> {
 
     fn mount(&self, path: &str, args: &KArgs) -> Result<()> {
         self.mount_puffs(path, args, args.fd)
+    }
+
+    fn become_user(&self, uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
+        let count = Arg::Int(groups.len() as i64);
+        self.call(SETGROUPS, [count, Arg::InAs(groups.as_bytes())])?;
+        self.call(SETGID, [int(gid)])?;
+        self.call(SETUID, [int(uid)]).map(drop)
+    }
+
+    fn pid(&self) -> i32 {
+        self.getpid().unwrap_or(-1)
     }
 
     fn block(&self, signal: i32) -> Result<()> {

@@ -7,21 +7,17 @@ use puffs_rs::{
 };
 use puffs_script::{world::Calls, Frame};
 use std::time::Duration;
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::IntoBytes;
 
 const READ: i32 = 3;
 const WRITE: i32 = 4;
 const FCNTL: i32 = 92;
-const KQUEUE: i32 = 344;
 const MOUNT: i32 = 410;
-const KEVENT: i32 = 435;
 
 const F_SETFL: i64 = 4;
 const POLLIN: i32 = 1;
 
-/// The first two fields that are looked at of a `struct kevent`.
 const EVFILT_READ: u32 = 0;
-const EV_ADD: u32 = 1;
 
 /// Longer than any frame.
 const FRAME_ROOM: usize = 512 * 1024;
@@ -88,42 +84,12 @@ impl<G: Gate> Kernel<G> {
     /// Waits at most that long until there is something to read, by
     /// `kevent(2)`, and says how much.
     pub fn kevent(&self, fd: i32, limit: Duration) -> Result<usize> {
-        #[derive(IntoBytes, zerocopy::FromBytes, zerocopy::KnownLayout, zerocopy::Immutable)]
-        #[repr(C)]
-        struct Kevent {
-            ident: u64,
-            filter: u32,
-            flags: u32,
-            fflags: u32,
-            pad: u32,
-            data: i64,
-            udata: u64,
-        }
-        let change = Kevent {
-            ident: fd as u64,
-            filter: EVFILT_READ,
-            flags: EV_ADD,
-            fflags: 0,
-            pad: 0,
-            data: 0,
-            udata: 0,
-        };
-        let mut event = Kevent::new_zeroed();
-        let limit = [limit.as_secs() as i64, i64::from(limit.subsec_nanos())];
-        let queue = self.call(KQUEUE, [])?;
-        let events = self.call(
-            KEVENT,
-            [
-                int(queue),
-                Arg::InAs(change.as_bytes()),
-                int(1),
-                Arg::OutAs(event.as_mut_bytes()),
-                int(1),
-                Arg::InAs(limit.as_bytes()),
-            ],
-        );
-        self.close_file(queue as i32)?;
-        Ok(if events? == 0 { 0 } else { event.data as usize })
+        let queue = self.kqueue()?;
+        let event = self
+            .watch(queue, fd as usize, EVFILT_READ, 0)
+            .and_then(|()| self.event(queue, limit));
+        self.close(queue)?;
+        Ok(event?.map_or(0, |event| event.data as usize))
     }
 
     /// Has a descriptor's calls wait or not.

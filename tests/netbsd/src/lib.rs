@@ -10,6 +10,7 @@
 
 mod calls;
 mod device;
+mod structs;
 
 use puffs_rs::kern::Result;
 use std::ffi::CString;

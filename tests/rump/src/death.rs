@@ -454,6 +454,7 @@ fn call(shared: &Shared, number: usize, calls: &dyn Calls, seed: u64) {
             let how = How {
                 write: true,
                 create,
+                ..How::READ
             };
             let opened = calls.open(path, how);
             opened.and_then(|open| {

@@ -89,7 +89,14 @@ impl Rump {
 
     /// What a rump kernel can do.
     pub(crate) fn can(ability: Ability) -> bool {
-        matches!(ability, Ability::Signals | Ability::SharedReaders)
+        matches!(
+            ability,
+            Ability::Signals
+                | Ability::SharedReaders
+                | Ability::Fifos
+                | Ability::KernelLocks
+                | Ability::DotdotCache
+        )
     }
 }
 

@@ -23,6 +23,12 @@ pub enum Ability {
     BoundedFrames,
     /// `mmap(2)`, `exec(3)` and the like: the page cache as a process sees it.
     Mmap,
+    /// Fifos can be opened, and `kqueue(2)` watches them.
+    Fifos,
+    /// The kernel keeps advisory locks of a file system whose server does not.
+    KernelLocks,
+    /// Parents of directories are remembered (`PUFFS_KFLAG_CACHE_DOTDOT`).
+    DotdotCache,
     /// Several threads may read one descriptor of the device at once
     /// (NetBSD's loses its place when a copy to one of them sleeps).
     SharedReaders,
@@ -40,7 +46,7 @@ pub trait World {
     /// Can it do this?
     fn can(&self, ability: Ability) -> bool;
 
-    /// A new process, with the rights to mount.
+    /// A new process of the superuser's, with the umask 022.
     fn process(&self, name: &str) -> Arc<dyn Process>;
 
     /// Unloads puffs, as `modunload(8)`, after the last unmount.
@@ -137,7 +143,10 @@ pub trait Device: Send + Sync {
 /// An open file.
 pub type Fd = usize;
 
-/// What `stat(2)` says, as far as cases look at it.
+/// A point in time: nanoseconds since 1970.
+pub type Time = i64;
+
+/// What `stat(2)` says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stat {
     /// The type.
@@ -146,6 +155,26 @@ pub struct Stat {
     pub mode: u32,
     /// The size, in bytes.
     pub size: i64,
+    /// The number of the file within its file system.
+    pub ino: u64,
+    /// How many names it has.
+    pub nlink: u32,
+    /// The user who owns it.
+    pub uid: u32,
+    /// The group that owns it.
+    pub gid: u32,
+    /// The device that it stands for, if it does.
+    pub rdev: u64,
+    /// When it was last read.
+    pub atime: Time,
+    /// When it was last written.
+    pub mtime: Time,
+    /// When its attributes were last changed.
+    pub ctime: Time,
+    /// How much it takes up, in blocks of 512 bytes.
+    pub blocks: u64,
+    /// What `chflags(2)` set.
+    pub flags: u32,
 }
 
 /// What `statvfs(2)` says, as far as cases look at it.
@@ -157,15 +186,138 @@ pub struct Room {
     pub blocks: u64,
     /// The free ones.
     pub bfree: u64,
+    /// How long a name may be.
+    pub namemax: u64,
 }
 
-/// How a file is opened.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+/// How a file is opened: to read, unless more is said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct How {
-    /// `O_RDWR` instead of `O_RDONLY`.
+    /// To write as well: `O_RDWR`.
     pub write: bool,
+    /// Not to read, if it is to write: `O_WRONLY`.
+    pub not_read: bool,
     /// `O_CREAT`.
     pub create: bool,
+    /// `O_EXCL`.
+    pub exclusive: bool,
+    /// `O_TRUNC`.
+    pub truncate: bool,
+    /// `O_APPEND`.
+    pub append: bool,
+    /// `O_NOFOLLOW`.
+    pub nofollow: bool,
+    /// `O_NONBLOCK`.
+    pub nonblock: bool,
+    /// `O_DIRECTORY`.
+    pub directory: bool,
+    /// The permissions of what is created.
+    pub mode: u32,
+}
+
+impl How {
+    /// To read.
+    pub const READ: How = How {
+        write: false,
+        not_read: false,
+        create: false,
+        exclusive: false,
+        truncate: false,
+        append: false,
+        nofollow: false,
+        nonblock: false,
+        directory: false,
+        mode: 0o644,
+    };
+    /// To read and write.
+    pub const WRITE: How = How {
+        write: true,
+        ..How::READ
+    };
+    /// To read and write, made if it is not there.
+    pub const CREATE: How = How {
+        create: true,
+        ..How::WRITE
+    };
+}
+
+impl Default for How {
+    fn default() -> How {
+        How::READ
+    }
+}
+
+/// What [`Calls::seek`] counts from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whence {
+    /// The start of the file: `SEEK_SET`.
+    Start,
+    /// Where the descriptor is: `SEEK_CUR`.
+    Here,
+    /// The end of the file: `SEEK_END`.
+    End,
+}
+
+/// What an advisory lock keeps others from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LockKind {
+    /// From writing: it is shared with other readers.
+    Read,
+    /// From reading and writing.
+    Write,
+    /// From nothing: it is given back.
+    Free,
+}
+
+/// An advisory lock on a range of a file (`struct flock`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lock {
+    /// What it keeps others from.
+    pub kind: LockKind,
+    /// Where it begins.
+    pub start: i64,
+    /// How long it is; 0 stands for all the rest.
+    pub len: i64,
+}
+
+impl Lock {
+    /// A lock of the whole file for writing.
+    pub const WRITE: Lock = Lock::on(LockKind::Write, 0, 0);
+    /// A lock of the whole file for reading.
+    pub const READ: Lock = Lock::on(LockKind::Read, 0, 0);
+    /// No lock on any part of the file.
+    pub const FREE: Lock = Lock::on(LockKind::Free, 0, 0);
+
+    /// A lock of a range.
+    pub const fn on(kind: LockKind, start: i64, len: i64) -> Lock {
+        Lock { kind, start, len }
+    }
+}
+
+/// What `kevent(2)` tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// Of which file.
+    pub file: Fd,
+    /// Which filter, an `EVFILT_*`.
+    pub filter: u32,
+    /// What happened, as the filter has it.
+    pub what: u32,
+    /// How much, as the filter has it.
+    pub data: i64,
+}
+
+/// A part of a file in memory, see [`Calls::map`].
+pub trait Mapping {
+    /// What is there, from `offset` on.
+    fn get(&self, offset: usize, len: usize) -> Vec<u8>;
+    /// Writes there.
+    fn put(&self, offset: usize, data: &[u8]);
+    /// `msync(2)` of all of it, waiting.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn sync(&self) -> Result<()>;
 }
 
 /// System calls of a thread. Each returns to user mode in the end, with all
@@ -174,13 +326,33 @@ pub struct How {
 pub trait Calls {
     /// `stat(2)`.
     fn stat(&self, path: &str) -> Result<Stat>;
+    /// `lstat(2)`.
+    fn lstat(&self, path: &str) -> Result<Stat>;
+    /// `fstat(2)`.
+    fn fstat(&self, file: Fd) -> Result<Stat>;
     /// `access(2)`; the mode is made of 4, 2 and 1.
     fn access(&self, path: &str, mode: i32) -> Result<()>;
     /// `chmod(2)`.
     fn chmod(&self, path: &str, mode: u32) -> Result<()>;
+    /// `fchmod(2)`.
+    fn fchmod(&self, file: Fd, mode: u32) -> Result<()>;
+    /// `chown(2)`; `None` leaves a number as it is.
+    fn chown(&self, path: &str, uid: Option<u32>, gid: Option<u32>) -> Result<()>;
+    /// `lchown(2)`.
+    fn lchown(&self, path: &str, uid: Option<u32>, gid: Option<u32>) -> Result<()>;
+    /// `chflags(2)`.
+    fn chflags(&self, path: &str, flags: u32) -> Result<()>;
+    /// `utimensat(2)`: sets the times of the last read and the last write; to
+    /// the time of day, if none are given. `follow`: of what a symbolic link
+    /// leads to, instead of its own.
+    fn utimes(&self, path: &str, times: Option<[Time; 2]>, follow: bool) -> Result<()>;
     /// `truncate(2)`.
     fn truncate(&self, path: &str, size: i64) -> Result<()>;
-    /// `mkdir(2)`.
+    /// `ftruncate(2)`.
+    fn ftruncate(&self, file: Fd, size: i64) -> Result<()>;
+    /// `umask(2)`; returns what it was.
+    fn umask(&self, mask: u32) -> Result<u32>;
+    /// `mkdir(2)` with the permissions 755.
     fn mkdir(&self, path: &str) -> Result<()>;
     /// `rmdir(2)`.
     fn rmdir(&self, path: &str) -> Result<()>;
@@ -206,16 +378,43 @@ pub trait Calls {
     fn read(&self, file: Fd, offset: i64, len: usize) -> Result<Vec<u8>>;
     /// `pwrite(2)`; returns how much was written.
     fn write(&self, file: Fd, offset: i64, data: &[u8]) -> Result<usize>;
-    /// `lseek(2)` to a place; the file system is asked whether that can be.
-    fn seek(&self, file: Fd, offset: i64) -> Result<()>;
+    /// `read(2)`, from where the descriptor is.
+    fn read_on(&self, file: Fd, len: usize) -> Result<Vec<u8>>;
+    /// `write(2)`, to where the descriptor is; returns how much was written.
+    fn write_on(&self, file: Fd, data: &[u8]) -> Result<usize>;
+    /// `lseek(2)`; the file system is asked whether that can be. Returns the
+    /// place.
+    fn seek(&self, file: Fd, offset: i64, whence: Whence) -> Result<i64>;
     /// `fsync(2)`.
     fn fsync(&self, file: Fd) -> Result<()>;
-    /// `getdents(2)` with so much room: the bytes that came.
+    /// `getdents(2)` with so much room, from where the descriptor is: the bytes
+    /// that came.
     fn getdents(&self, file: Fd, room: usize) -> Result<Vec<u8>>;
     /// `poll(2)` of one file, for these events; 0 if the time is over.
     fn poll(&self, file: Fd, events: i32, limit: Duration) -> Result<i32>;
-    /// `fcntl(2)`'s `F_SETLK`: a lock on the whole file for writing.
-    fn lock(&self, file: Fd) -> Result<()>;
+    /// `kqueue(2)`.
+    fn kqueue(&self) -> Result<Fd>;
+    /// `kevent(2)`: has the queue tell of these events of a file from now on,
+    /// and of each once (`EV_ADD | EV_CLEAR`).
+    fn watch(&self, queue: Fd, file: Fd, filter: u32, what: u32) -> Result<()>;
+    /// `kevent(2)`: the next event, if there is one within that time.
+    fn event(&self, queue: Fd, limit: Duration) -> Result<Option<Event>>;
+    /// `fcntl(2)`'s `F_SETLK`, or `F_SETLKW` if it is to wait.
+    fn lock(&self, file: Fd, lock: Lock, wait: bool) -> Result<()>;
+    /// `fcntl(2)`'s `F_GETLK`: the lock of another that is in the way of this
+    /// one, and the process that has it.
+    fn lock_of(&self, file: Fd, lock: Lock) -> Result<Option<(Lock, i32)>>;
+    /// `flock(2)`; it does not wait.
+    fn flock(&self, file: Fd, kind: LockKind) -> Result<()>;
+    /// `mmap(2)` of a file from its start, `MAP_SHARED`, to read, or to write as
+    /// well, while something is done with it; then `munmap(2)`.
+    fn map(
+        &self,
+        file: Fd,
+        len: usize,
+        write: bool,
+        work: &mut dyn FnMut(&dyn Mapping),
+    ) -> Result<()>;
     /// `pathconf(2)`.
     fn pathconf(&self, path: &str, name: i32) -> Result<i64>;
     /// `statvfs(2)`, asking the server.
@@ -228,6 +427,8 @@ pub trait Calls {
     fn getfh(&self, path: &str, room: usize) -> Result<Vec<u8>>;
     /// `fhstat(2)`.
     fn fhstat(&self, handle: &[u8]) -> Result<Stat>;
+    /// `fhopen(2)`.
+    fn fhopen(&self, handle: &[u8], how: How) -> Result<Fd>;
     /// `extattr_get_file(2)` in the user's name space.
     fn extattr_get(&self, path: &str, name: &str, room: usize) -> Result<Vec<u8>>;
     /// The same without room: the size of the value.
@@ -243,6 +444,11 @@ pub trait Calls {
     /// `mount(2)` of a puffs file system, by a process that need not have
     /// opened the device.
     fn mount(&self, path: &str, args: &KArgs) -> Result<()>;
+    /// `setgroups(2)`, `setgid(2)` and `setuid(2)`: the process is this user's
+    /// from now on.
+    fn become_user(&self, uid: u32, gid: u32, groups: &[u32]) -> Result<()>;
+    /// `getpid(2)`.
+    fn pid(&self) -> i32;
     /// `sigprocmask(2)`: blocks a signal for the calling thread.
     fn block(&self, signal: i32) -> Result<()>;
     /// `unmount(2)`, by force or not.

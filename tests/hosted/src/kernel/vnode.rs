@@ -209,7 +209,15 @@ impl Vnode {
     pub(crate) fn set_size(&self, size: i64) {
         self.inner(|inner| inner.size = size);
         let keep = (size.max(0) as u64).div_ceil(PAGE as u64);
-        lock(&self.pages).retain(|&page, _| page < keep);
+        let mut pages = lock(&self.pages);
+        pages.retain(|&page, _| page < keep);
+        // What was there must not come back when the file grows again.
+        let tail = size.max(0) as usize % PAGE;
+        if let Some(page) = keep.checked_sub(1).filter(|_| tail != 0) {
+            if let Some(page) = pages.get_mut(&page) {
+                page.data[tail..].fill(0);
+            }
+        }
     }
 
     /// The device, if it is one.

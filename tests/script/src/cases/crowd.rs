@@ -3,7 +3,7 @@
 use super::kinds::ROOM;
 use crate::{
     script::{ask_for, mount_args, Answer, Call, Rule, Script, MNT},
-    world::{Calls, Fd, How},
+    world::{Calls, Fd, How, Lock},
     Frame,
 };
 use puffs_rs::{
@@ -39,7 +39,7 @@ const ASKS: [Ask; 4] = [
     |calls, file| calls.fsync(file),
     |calls, file| calls.read(file, 0, ROOM).map(drop),
     |calls, file| calls.getdents(file, ROOM).map(drop),
-    |calls, file| calls.lock(file),
+    |calls, file| calls.lock(file, Lock::WRITE, false),
 ];
 
 /// Which of them wants a directory.
@@ -81,7 +81,7 @@ impl Crowd {
             let open = |nth| {
                 let how = How {
                     write: ask_of(nth) != LISTING,
-                    create: false,
+                    ..How::READ
                 };
                 calls.open(&format!("{MNT}/f{nth}"), how)
             };

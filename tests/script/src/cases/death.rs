@@ -339,10 +339,7 @@ fn last_words() -> Vec<Case> {
 fn callbacks() -> Vec<Case> {
     let open = |script: &Script, write: bool| {
         script.file("f", FILE, Vtype::Reg, 1 << 20);
-        let how = How {
-            write,
-            create: false,
-        };
+        let how = How { write, ..How::READ };
         match script.run(move |calls| calls.open(&path("f"), how)) {
             Ok(file) => file,
             Err(error) => panic!("open: {error:?}"),

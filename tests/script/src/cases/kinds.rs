@@ -2,7 +2,7 @@
 
 use crate::{
     script::{ask_for, found, Answer, Call, Script, MNT},
-    world::{Calls, Fd, How},
+    world::{Calls, Fd, How, Lock, Whence},
     Frame,
 };
 use puffs_rs::{
@@ -97,11 +97,7 @@ fn open(calls: &dyn Calls) -> Result<Fd> {
 }
 
 fn open_to_write(calls: &dyn Calls) -> Result<Fd> {
-    let how = How {
-        write: true,
-        create: false,
-    };
-    calls.open(&path("f"), how)
+    calls.open(&path("f"), How::WRITE)
 }
 
 /// Success, if the kernel waits for it.
@@ -137,12 +133,8 @@ pub(super) fn kinds() -> Vec<Kind> {
         },
         Kind {
             ask: |calls, _| {
-                let how = How {
-                    write: true,
-                    create: true,
-                };
                 calls
-                    .open(&path("new"), how)
+                    .open(&path("new"), How::CREATE)
                     .and_then(|file| calls.close(file))
             },
             good: |request| request.reply_with::<vn::Create>(|reply| reply.newnode = NEW),
@@ -226,9 +218,9 @@ pub(super) fn kinds() -> Vec<Kind> {
         Kind {
             before: open,
             ask: |calls, file| {
-                let moved = calls.seek(file, 17);
+                let moved = calls.seek(file, 17, Whence::Start);
                 calls.close(file)?;
-                moved
+                moved.map(drop)
             },
             ..Kind::of::<vn::Seek>("SEEK")
         },
@@ -286,7 +278,7 @@ pub(super) fn kinds() -> Vec<Kind> {
         Kind {
             before: open_to_write,
             ask: |calls, file| {
-                let locked = calls.lock(file);
+                let locked = calls.lock(file, Lock::WRITE, false);
                 calls.close(file)?;
                 locked
             },

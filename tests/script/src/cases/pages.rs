@@ -56,10 +56,7 @@ fn serve(script: &Script, cookie: Cookie) {
 
 fn open(script: &Script, name: &str, write: bool) -> Fd {
     let name = path(name);
-    let how = How {
-        write,
-        create: false,
-    };
+    let how = How { write, ..How::READ };
     match script.run(move |calls| calls.open(&name, how)) {
         Ok(file) => file,
         Err(error) => panic!("open: {error:?}"),

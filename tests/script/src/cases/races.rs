@@ -6,7 +6,7 @@ use super::{crowd, kinds::ROOM};
 use crate::{
     case::{After, Case, Ends, Told},
     script::{ask_for, flush, header, Call, Script, MNT, ROOT},
-    world::{Ability, Calls, How},
+    world::{Ability, Calls, How, Lock, Whence},
     Frame,
 };
 use puffs_rs::{
@@ -124,6 +124,7 @@ fn something(calls: &dyn Calls, dice: &mut Dice) -> Result<()> {
     let how = How {
         write: dice.roll(2) == 0,
         create: dice.roll(4) == 0,
+        ..How::READ
     };
     match dice.roll(12) {
         0 => calls.stat(&name).map(drop),
@@ -142,8 +143,8 @@ fn something(calls: &dyn Calls, dice: &mut Dice) -> Result<()> {
                 1 => calls.write(file, 100, &[7; ROOM]).map(drop),
                 2 => calls.fsync(file),
                 3 => calls.getdents(file, ROOM).map(drop),
-                4 => calls.seek(file, 17),
-                5 => calls.lock(file),
+                4 => calls.seek(file, 17, Whence::Start).map(drop),
+                5 => calls.lock(file, Lock::WRITE, false),
                 _ => calls.poll(file, 1, Duration::from_millis(3)).map(drop),
             };
             calls.close(file)?;

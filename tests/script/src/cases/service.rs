@@ -222,10 +222,7 @@ fn flushes() -> Vec<Case> {
             .body(|script| {
                 serve_pages(script);
                 script.file("f", FILE, Vtype::Reg, PAGE);
-                let how = How {
-                    write: true,
-                    create: false,
-                };
+                let how = How::WRITE;
                 let file = match script.run(move |calls| calls.open(&path("f"), how)) {
                     Ok(file) => file,
                     Err(error) => panic!("open: {error:?}"),

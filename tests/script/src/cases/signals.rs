@@ -190,10 +190,7 @@ fn dirty(script: &Script) -> Fd {
         request.reply_data::<vn::Read>(&vec![0; asked], |reply| reply.resid = 0)
     }));
     let file = script.run(|calls| {
-        let how = How {
-            write: true,
-            create: false,
-        };
+        let how = How::WRITE;
         let file = calls.open(&path("f"), how)?;
         calls.write(file, 0, &[7; 4096]).map(|_| file)
     });
