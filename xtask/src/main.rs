@@ -4,6 +4,7 @@
 //! (see [`setup`]).
 
 mod arch;
+mod atf;
 mod audit;
 mod check;
 mod demo;

@@ -6,7 +6,7 @@
 //! defects of the C code each still shows.
 
 use crate::{
-    elf, paths,
+    atf, elf, paths,
     report::{count, Outcome, Outputs, Report, Run, TestResult},
     rump::Rump,
     runner, setup, sh, toolchain,
@@ -14,12 +14,11 @@ use crate::{
 use anyhow::{bail, ensure, Context, Result};
 use clap::Args;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     ffi::OsString,
     fmt::Write as _,
     path::{Path, PathBuf},
     process::Command,
-    sync::{mpsc, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -45,10 +44,14 @@ pub struct RumpTest {
     /// Play them with the stock library too
     #[arg(long)]
     stock: bool,
+    /// Run NetBSD's own tests of puffs as well, which are installed in this directory as they are
+    /// in /usr/tests
+    #[arg(long, value_name = "DIR")]
+    tests: Option<PathBuf>,
     /// How many at a time [default: one for each processor]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
-    /// How long one may take, in seconds
+    /// How long one may take that does not say, in seconds
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     limit: u64,
     /// Have so many servers die instead, while they are being called: one process has all of ours
@@ -66,7 +69,7 @@ pub struct RumpTest {
     defects: Option<PathBuf>,
     #[command(flatten)]
     outputs: Outputs,
-    /// Play only cases whose names contain one of these
+    /// Play and run only what has one of these in its name
     #[arg(value_name = "FILTER")]
     filters: Vec<String>,
 }
@@ -120,9 +123,14 @@ fn shorten(panic: &str) -> String {
     }
 }
 
+/// The library that differs.
+const LIBRARY: &str = "librumpfs_syspuffs";
+
 /// A library that is tried.
 struct Library {
     name: &'static str,
+    /// Where it is.
+    dir: PathBuf,
     /// What makes the runner load it.
     environment: Vec<(&'static str, OsString)>,
 }
@@ -136,28 +144,69 @@ impl RumpTest {
         if let Some(rounds) = self.death {
             return self.deaths(&program, &libraries, rounds);
         }
-        let cases = list(&program, &self.filters)?;
+        let cases = self.cases(&program)?;
+        let tests = self.tests(&libraries[0])?;
+        ensure!(
+            !cases.is_empty() || !tests.is_empty(),
+            "there is nothing of that name"
+        );
         let netbsd = release(&self.rump_prefix)?;
         let mut runs = Vec::new();
         for library in &libraries {
-            sh::say(format!("playing {} cases: {}", cases.len(), library.name));
-            runs.push(Run {
+            sh::say(format!(
+                "playing {} cases and running {} tests: {}",
+                cases.len(),
+                tests.len(),
+                library.name
+            ));
+            let mut results = self.play(&program, library, &cases)?;
+            results.extend(self.run_tests(library, &tests)?);
+            // One looks at what the stock library does first.
+            let run = Run {
                 on: "rump".into(),
                 netbsd: netbsd.clone(),
                 library: library.name.into(),
-                results: self.play(&program, library, &cases)?,
-            });
+                results,
+            };
+            runs.insert(0, run);
         }
-        let summary = summary(&runs, &cases);
-        println!("{summary}");
-        if let Some(file) = &self.defects {
-            sh::write(file, &summary)?;
+        if !cases.is_empty() {
+            let summary = summary(&runs, &cases);
+            println!("{summary}");
+            if let Some(file) = &self.defects {
+                sh::write(file, &summary)?;
+            }
         }
+        let dirs = libraries.iter().map(|library| (library.name, &library.dir));
+        let dirs = dirs.chain(self.tests.iter().map(|dir| ("tests", dir)));
         self.outputs.finish(&Report {
             title: format!("puffs-rs on a rump kernel of NetBSD {netbsd}"),
-            facts: Vec::new(),
+            facts: dirs
+                .map(|(name, dir)| (name.to_owned(), dir.display().to_string()))
+                .collect(),
             runs,
         })
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter))
+    }
+
+    /// The cases that the player knows.
+    fn cases(&self, program: &Path) -> Result<Vec<Case>> {
+        let mut cases = list(program)?;
+        cases.retain(|case| self.wants(&case.name));
+        Ok(cases)
+    }
+
+    /// The tests that are installed.
+    fn tests(&self, library: &Library) -> Result<Vec<atf::Case>> {
+        let Some(dir) = &self.tests else {
+            return Ok(Vec::new());
+        };
+        let mut tests = atf::find(dir, &library.environment)?;
+        tests.retain(|test| self.wants(&test.id()));
+        Ok(tests)
     }
 
     /// Ours first.
@@ -189,60 +238,63 @@ impl RumpTest {
         }
         let mut libraries = vec![Library {
             name: "ours",
+            dir: ours,
             environment,
         }];
         if self.stock {
             libraries.push(Library {
                 name: "stock",
-                environment: vec![("LD_LIBRARY_PATH", lib.into())],
+                environment: vec![("LD_LIBRARY_PATH", lib.clone().into())],
+                dir: lib,
             });
         }
         Ok(libraries)
     }
 
+    fn jobs(&self) -> usize {
+        let processors = || thread::available_parallelism().map_or(2, usize::from);
+        self.jobs.unwrap_or_else(processors)
+    }
+
     /// Plays each case in a process of its own.
     fn play(&self, program: &Path, library: &Library, cases: &[Case]) -> Result<Vec<TestResult>> {
-        let played = cases.iter().enumerate().filter(|(_, case)| case.played);
-        let queue = Mutex::new(played.collect::<VecDeque<_>>());
-        let processors = || thread::available_parallelism().map_or(2, usize::from);
-        let jobs = self.jobs.unwrap_or_else(processors);
         let limit = Duration::from_secs(self.limit);
-        let (sender, results) = mpsc::channel();
-        let left_out = |case: &Case| TestResult {
-            suite: "cases".into(),
-            name: case.name.clone(),
-            outcome: Outcome::Skip("a rump kernel cannot do that".into()),
-            seconds: 0.0,
-            output: String::new(),
-        };
-        let mut done: Vec<_> = cases.iter().map(left_out).collect();
-        thread::scope(|scope| {
-            for _ in 0..jobs {
-                let (queue, sender) = (&queue, sender.clone());
-                scope.spawn(move || loop {
-                    let next = queue.lock().expect("no worker panics with it").pop_front();
-                    let Some((number, case)) = next else { return };
-                    let mut command = Command::new(program);
-                    command.args(["play", &case.name]);
-                    command.envs(library.environment.iter().cloned());
-                    let begun = Instant::now();
-                    let ended = runner::run_limited(&mut command, limit);
-                    let _ = sender.send((number, ended, begun.elapsed()));
-                });
-            }
-            drop(sender);
-            for (number, ended, took) in results {
-                let ended = ended?;
-                let result = &mut done[number];
+        runner::in_parallel(self.jobs(), cases, |case| {
+            let mut result = TestResult {
+                suite: "cases".into(),
+                name: case.name.clone(),
+                outcome: Outcome::Skip("a rump kernel cannot do that".into()),
+                seconds: 0.0,
+                output: String::new(),
+            };
+            if case.played {
+                let mut command = Command::new(program);
+                command.args(["play", &case.name]);
+                command.envs(library.environment.iter().cloned());
+                let begun = Instant::now();
+                let ended = runner::run_limited(&mut command, limit)?;
+                result.seconds = begun.elapsed().as_secs_f64();
                 result.outcome = outcome(&ended);
-                result.seconds = took.as_secs_f64();
                 if let runner::Ended::Badly(output) | runner::Ended::Late(output) = ended {
                     result.output = output;
                 }
             }
-            Ok::<_, anyhow::Error>(())
-        })?;
-        Ok(done)
+            Ok(result)
+        })
+    }
+
+    /// Runs NetBSD's own tests.
+    fn run_tests(&self, library: &Library, tests: &[atf::Case]) -> Result<Vec<TestResult>> {
+        for test in tests {
+            atf::check_loads(test, &library.environment, LIBRARY, &library.dir)?;
+        }
+        let work = paths::target().join("rump-tests").join(library.name);
+        let _lock = sh::lock(&work)?;
+        let limit = Duration::from_secs(self.limit);
+        runner::in_parallel(self.jobs(), tests, |test| {
+            let work = work.join(test.id().replace(['/', ':'], "."));
+            test.run(&library.environment, &work, limit)
+        })
     }
 }
 
@@ -293,7 +345,7 @@ fn build() -> Result<PathBuf> {
     Ok(paths::target().join("debug/puffs-rump"))
 }
 
-fn list(program: &Path, filters: &[String]) -> Result<Vec<Case>> {
+fn list(program: &Path) -> Result<Vec<Case>> {
     let text = sh::output(sh::cmd(program).arg("list"))?;
     let mut cases = Vec::new();
     for line in text.lines() {
@@ -301,9 +353,6 @@ fn list(program: &Path, filters: &[String]) -> Result<Vec<Case>> {
         let [name, rows, played] = fields[..] else {
             bail!("the runner lists {line:?}");
         };
-        if !filters.is_empty() && !filters.iter().any(|filter| name.contains(filter)) {
-            continue;
-        }
         let rows = rows.split(',').filter(|row| !row.is_empty());
         cases.push(Case {
             name: name.to_owned(),
@@ -314,7 +363,6 @@ fn list(program: &Path, filters: &[String]) -> Result<Vec<Case>> {
             played: played == "played",
         });
     }
-    ensure!(!cases.is_empty(), "there is no such case");
     Ok(cases)
 }
 

@@ -193,6 +193,34 @@ fn run_all(tests: &[Test], environment: &Environment<'_>, limit: Duration) -> Re
     Ok(failed)
 }
 
+/// Does some work on each item, at so many at a time, and returns the results
+/// in the order of the items.
+pub fn in_parallel<T: Sync, R: Send>(
+    jobs: usize,
+    items: &[T],
+    work: impl Fn(&T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let queue = Mutex::new(items.iter().enumerate());
+    let done: Mutex<Vec<Option<R>>> = Mutex::new(items.iter().map(|_| None).collect());
+    thread::scope(|scope| {
+        let worker = || loop {
+            let next = queue.lock().expect("no worker panics with it").next();
+            let Some((number, item)) = next else {
+                return Ok::<_, anyhow::Error>(());
+            };
+            let result = work(item)?;
+            done.lock().expect("no worker panics with it")[number] = Some(result);
+        };
+        let workers: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(worker)).collect();
+        for worker in workers {
+            worker.join().expect("a worker does not panic")?;
+        }
+        Ok::<_, anyhow::Error>(())
+    })?;
+    let done = done.into_inner().expect("no worker panics with it");
+    Ok(done.into_iter().flatten().collect())
+}
+
 /// How a program ended.
 pub enum Ended {
     /// With success.
