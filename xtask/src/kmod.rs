@@ -72,6 +72,24 @@ const BALLAST: [&str; 8] = [
 ];
 
 impl Kmod {
+    /// What makes a module for another verb.
+    pub fn of(
+        headers: &Path,
+        stock_objs: &Path,
+        arch: Arch,
+        options: &[String],
+        out: &Path,
+    ) -> Self {
+        Self {
+            headers: headers.to_owned(),
+            stock_objs: stock_objs.to_owned(),
+            arch,
+            options: options.to_vec(),
+            kernel: Vec::new(),
+            out: Some(out.to_owned()),
+        }
+    }
+
     /// Builds the module and checks it.
     pub fn run(&self) -> Result<()> {
         setup::c_tools()?;

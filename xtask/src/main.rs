@@ -3,6 +3,7 @@
 //! Each verb is a module of the same name, and gets for itself what it needs
 //! (see [`setup`]).
 
+mod anita;
 mod arch;
 mod atf;
 mod audit;
@@ -55,6 +56,7 @@ enum Verb {
     CheckKmod(check::CheckKmod),
     Rump(rump::Rump),
     RumpTest(rump_test::RumpTest),
+    Anita(Box<anita::Anita>),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Verb::CheckKmod(check) => check.run(),
         Verb::Rump(rump) => rump.run(),
         Verb::RumpTest(test) => test.run(),
+        Verb::Anita(anita) => anita.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

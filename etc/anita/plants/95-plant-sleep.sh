@@ -1,0 +1,6 @@
+# Does not come to its end.
+#: limit 15
+. ./lib.sh
+
+echo "this step sleeps"
+sleep 100000

@@ -1,0 +1,6 @@
+# The machine goes away without a word.
+. ./lib.sh
+
+reboot -nq
+sleep 60
+fail "it is still there"

@@ -1,0 +1,7 @@
+# Our own tests: what a server may do, and what a file system has to do.
+#: output tap
+#: limit 1800
+. ./lib.sh
+
+have puffs-guest || skip "no puffs-guest was handed over (--guest-tests)"
+exec puffs-guest run ${1:+--after "$1"}

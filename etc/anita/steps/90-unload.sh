@@ -1,0 +1,7 @@
+# Unloads the module.
+#: limit 180
+. ./lib.sh
+
+mount
+unload
+modstat
