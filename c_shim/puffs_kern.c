@@ -8,9 +8,9 @@
  * the kernel and decides nothing itself.  This is the only place, with
  * puffs_module.c, that knows a kernel structure, and the only one that knows
  * in what the releases differ.  It includes the kernel's own puffs_sys.h:
- * struct puffs_mount and struct puffs_node are shared with the C objects
- * that stay in the module (puffs_vnops.o, and puffs_compat.o on 8.99), so
- * their layout has to come from the header those were compiled with.
+ * struct puffs_mount and struct puffs_node are shared with the C object
+ * that stays in the module (puffs_vnops.o), so their layout has to come from
+ * the header that it was compiled with.
  */
 
 #include <sys/cdefs.h>
@@ -48,10 +48,6 @@
 
 #include "puffs_kern.h"
 #include "puffs_release.h"
-
-#ifdef PK_COMPAT_HOOKS
-#include <sys/compat_stub.h>
-#endif
 
 /* No more than this many lines a second reach the console. */
 #define	PK_LOG_PPS	5
@@ -711,7 +707,6 @@ pk_pmp_create(struct mount *mp, const void *args, void *rs)
 	pmp->pmp_root_vtype = pmp->pmp_args.pa_root_vtype;
 	pmp->pmp_root_vsize = pmp->pmp_args.pa_root_vsize;
 	pmp->pmp_root_rdev = pmp->pmp_args.pa_root_rdev;
-	pmp->pmp_docompat = pmp->pmp_args.pa_time32 != 0;
 	mutex_init(&pmp->pmp_lock, MUTEX_DEFAULT, IPL_NONE);
 	mutex_init(&pmp->pmp_sopmtx, MUTEX_DEFAULT, IPL_NONE);
 	cv_init(&pmp->pmp_sopcv, "puffsop");
@@ -1269,53 +1264,3 @@ pk_buf_done(struct buf *bp, int error, size_t resid)
 	bp->b_resid = resid;
 	biodone(bp);
 }
-
-/*
- * Servers of the 32-bit time_t ABI.
- */
-
-#ifdef PK_COMPAT_HOOKS
-bool
-pk_compat_outgoing(void *req, void **creqp, intptr_t *deltap)
-{
-	struct puffs_req *creq = NULL;
-	ssize_t delta = 0;
-	int error;
-
-	/* The translation is in a module of its own, that may be missing. */
-	MODULE_HOOK_CALL(puffs_out_50_hook, (req, &creq, &delta), enosys(),
-	    error);
-	if (error)
-		return false;
-	*creqp = creq;
-	*deltap = delta;
-	return true;
-}
-
-void
-pk_compat_incoming(void *creq, void *req)
-{
-
-	MODULE_HOOK_CALL_VOID(puffs_in_50_hook, (creq, req), __nothing);
-}
-#else
-bool
-pk_compat_outgoing(void *req, void **creqp, intptr_t *deltap)
-{
-	struct puffs_req *creq;
-	ssize_t delta;
-
-	if (!puffs_compat_outgoing(req, &creq, &delta))
-		return false;
-	*creqp = creq;
-	*deltap = delta;
-	return true;
-}
-
-void
-pk_compat_incoming(void *creq, void *req)
-{
-
-	puffs_compat_incoming(creq, req);
-}
-#endif

@@ -333,12 +333,4 @@ size_t	pk_buf_count(struct buf *);
 void	*pk_buf_data(struct buf *);
 void	pk_buf_done(struct buf *, int, size_t);	/* errno, bytes not moved */
 
-/*
- * Servers of the 32-bit time_t ABI (puffs_compat).  outgoing: true if the
- * request has another form for them; it is then in a new buffer that
- * pk_free takes, longer by the third argument than the first.  May sleep.
- */
-bool	pk_compat_outgoing(void *, void **, intptr_t *);
-void	pk_compat_incoming(void *, void *);
-
 #endif /* _PUFFS_KERN_H_ */

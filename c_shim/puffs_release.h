@@ -16,8 +16,6 @@
 
 /* VFS_ROOT and VFS_FHTOVP say how they want the vnode locked. */
 #define	PK_VFS_LKTYPE
-/* The 32-bit time_t translation is in compat_50.kmod, behind hooks. */
-#define	PK_COMPAT_HOOKS
 /* The kernel's statvfs outgrew the one of the protocol. */
 #define	PK_STATVFS_CONVERTED
 #define	PK_WIRE_STATVFS		struct puffs_statvfs

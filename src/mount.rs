@@ -63,7 +63,7 @@ pub struct Config {
     /// The longest message, in bytes.
     pub maxmsglen: usize,
     /// Does the server want requests with a 32-bit time_t?
-    pub compat: bool,
+    pub time32: bool,
     /// What the server calls its root.
     pub root_cookie: Cookie,
     /// The type of the root.
@@ -83,7 +83,7 @@ impl From<&KArgs> for Config {
             fhflags: args.fhflags,
             fhsize: args.fhsize,
             maxmsglen: args.maxmsglen,
-            compat: args.time32 != 0,
+            time32: args.time32 != 0,
             root_cookie: args.root_cookie,
             root_vtype: args.root_vtype,
             root_size: args.root_vsize,

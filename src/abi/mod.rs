@@ -55,6 +55,7 @@
 //! | `vattr`, `timespec`, `enum vtype` | [`Vattr`], [`Timespec`], [`Vtype`] |
 //! | `puffs_vfsmsg_*` | [`vfs`] |
 //! | `puffs_vnmsg_*`, `flock`, the head of `dirent` | [`vn`] |
+//! | `puffs50_*` | [`time32`] |
 //! | `puffs_flush`, `puffs_error`, `puffs_cacheinfo`, `puffs_cacherun` | [`notify`] |
 //! | the limits | [`consts`] |
 
@@ -66,6 +67,7 @@ pub mod layout;
 mod name;
 pub mod notify;
 mod req;
+pub mod time32;
 pub mod vfs;
 pub mod vn;
 

@@ -14,7 +14,6 @@ pub mod sys;
 use core::ffi::{c_void, CStr};
 
 mod arc;
-mod compat;
 mod errno;
 mod fid;
 mod guarded;
@@ -30,7 +29,6 @@ mod sync;
 mod vfs;
 
 pub use arc::Arc;
-pub use compat::{compat_incoming, compat_outgoing};
 pub use errno::{Errno, Result};
 pub use fid::Fid;
 pub use guarded::Guarded;

@@ -4,7 +4,7 @@ use super::{
     amend::Amends,
     park::{Callback, Core, Outcome, State},
     reply::{judge, Fault, Terms},
-    MsgIf, Status,
+    time32, MsgIf, Status,
 };
 use crate::{
     abi::{self, notify::Flush, Cookie, ErrorOp, OpClass, Req},
@@ -154,7 +154,7 @@ fn accept(core: &mut Core, terms: Terms, verdict: Outcome, frame: &[u8]) {
         room.copy_from_slice(frame);
     }
     if let Some(wire) = core.wire.as_mut() {
-        kern::compat_incoming(wire, &mut core.msg);
+        time32::incoming(wire.bytes(), core.msg.bytes_mut());
     }
     if let Some(amends) = amends.filter(|_| verdict.rv == 0) {
         amends.make(terms, core.msg.bytes_mut());

@@ -34,6 +34,7 @@ mod poll;
 mod reply;
 mod sop;
 mod stranded;
+mod time32;
 
 pub use park::{Outcome, Park, PARKS};
 pub use stranded::sweep as sweep_stranded;
@@ -196,7 +197,7 @@ impl MsgIf {
     ///
     /// What goes wrong is the outcome that [`wait`](Self::wait) returns; a
     /// completion is run on it at once.
-    pub fn enqueue(&self, pmp: PmpRef, compat: bool, park: &mut Ref<Park>) {
+    pub fn enqueue(&self, pmp: PmpRef, time32: bool, park: &mut Ref<Park>) {
         let Some(fresh) = park.get_mut() else {
             // Our caller reuses a request that the server still has.
             debug_assert!(false, "enqueue of a park in flight");
@@ -208,9 +209,6 @@ impl MsgIf {
         core.outcome = Outcome::default();
         core.id = 0;
         core.wire = None;
-        if compat {
-            core.wire = kern::compat_outgoing(&core.msg);
-        }
         if let Waiter::Callback(callback) = &mut core.waiter {
             if callback.poll.as_mut().is_some_and(|poll| !poll.begin()) {
                 core.state = State::Done;
@@ -218,7 +216,7 @@ impl MsgIf {
                 return;
             }
         }
-        let failed = match prepare(core) {
+        let failed = match prepare(core, time32) {
             Err(error) => core.fail(error).map(|completion| (completion, error)),
             Ok(()) => match self.submit(park) {
                 Ok(waited_for) => {
@@ -659,11 +657,15 @@ fn trace(queues: &mut Guard<'_, Queues>, what: &str, park: &Ref<Park>) {
     }
 }
 
-/// Fills in what every request carries, and looks for signals.
+/// Gives a request the server's form and what every request carries, and looks for
+/// signals.
 ///
 /// # Errors
-/// EINTR when the caller is to leave without asking the server.
-fn prepare(core: &mut Core) -> Result<()> {
+/// EINTR when the caller is to leave without asking the server; ENOMEM.
+fn prepare(core: &mut Core, time32: bool) -> Result<()> {
+    if time32 {
+        core.wire = time32::outgoing(core.msg.bytes())?;
+    }
     let (pid, lid) = kern::caller_ids();
     let buflen = core.wire_mut().len();
     let waits = matches!(core.waiter, Waiter::Caller);

@@ -425,7 +425,7 @@ impl Mount {
 
     /// Sends a request.
     pub fn send(&self, park: &mut Ref<Park>) {
-        self.msgif.enqueue(self.pmp, self.config.compat, park);
+        self.msgif.enqueue(self.pmp, self.config.time32, park);
     }
 
     /// Waits for the outcome of a request, and does what the server said of

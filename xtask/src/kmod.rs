@@ -4,8 +4,7 @@
 //!
 //! 1. the Rust library, compiled for the kernel of the port,
 //! 2. the shim, compiled against the headers of that kernel's source tree,
-//! 3. `puffs_vnops.o` and, before NetBSD 10, `puffs_compat.o` of the user's own
-//!    NetBSD build.
+//! 3. `puffs_vnops.o` of the user's own NetBSD build.
 //!
 //! GNU ld merges them by `etc/kmod.ld`. Then every global symbol becomes a
 //! local one, as the kernel rejects a module that defines a global symbol of
@@ -35,7 +34,7 @@ pub struct Kmod {
     /// The kernel's source tree (its directory sys, or the one above), for its headers
     #[arg(long, value_name = "DIR")]
     headers: PathBuf,
-    /// Where that kernel's build left puffs_vnops.o and, before NetBSD 10, puffs_compat.o
+    /// Where that kernel's build left puffs_vnops.o
     #[arg(long, value_name = "DIR")]
     stock_objs: PathBuf,
     /// The port
@@ -52,12 +51,8 @@ pub struct Kmod {
     out: Option<PathBuf>,
 }
 
-/// The objects that are still stock C.
-const STOCK: [&str; 2] = ["puffs_vnops.o", "puffs_compat.o"];
-
-/// The release in which the second of them moved to a module of its own, behind
-/// hooks: NetBSD 10.
-const COMPAT_MOVED: u32 = 1_000_000_000;
+/// The object that is still stock C.
+const STOCK: &str = "puffs_vnops.o";
 
 /// What objcopy takes away: nothing that the kernel would use.
 const BALLAST: [&str; 8] = [
@@ -96,11 +91,7 @@ impl Kmod {
         let arch = self.arch;
         let tree = KernelTree::open(&self.headers)?;
         let version = tree.version()?;
-        let stock = self.stock_objects(if version < COMPAT_MOVED {
-            &STOCK
-        } else {
-            &STOCK[..1]
-        })?;
+        let stock = self.stock_object()?;
 
         let work = paths::target().join("kmod").join(arch.to_string());
         let _lock = sh::lock(&work)?;
@@ -119,7 +110,7 @@ impl Kmod {
             arch,
             &whole,
             &[any_global(&shim)?],
-            shim.iter().chain(&stock),
+            shim.iter().chain([&stock]),
             &library,
         )?;
         let out = self.out.clone().unwrap_or_else(|| work.join("puffs.kmod"));
@@ -135,29 +126,23 @@ impl Kmod {
         Ok(())
     }
 
-    /// The stock objects, which have to be there and of this port.
-    fn stock_objects(&self, names: &[&str]) -> Result<Vec<PathBuf>> {
-        let paths: Vec<_> = names
-            .iter()
-            .map(|name| self.stock_objs.join(name))
-            .collect();
-        for path in &paths {
-            ensure!(
-                path.is_file(),
-                "there is no {}.\n--stock-objs wants the directory with the objects {} of a NetBSD build \
-                 (of the module puffs, sys/modules/puffs, or of a kernel with puffs in it).",
-                path.display(),
-                names.join(" and ")
-            );
-            let found = Elf::parse(&sh::read(path)?)?.arch();
-            ensure!(
-                found == Some(self.arch),
-                "{} is not an object of {}",
-                path.display(),
-                self.arch
-            );
-        }
-        Ok(paths)
+    /// The stock object, which has to be there and of this port.
+    fn stock_object(&self) -> Result<PathBuf> {
+        let path = self.stock_objs.join(STOCK);
+        ensure!(
+            path.is_file(),
+            "there is no {}.\n--stock-objs wants the directory with the object {STOCK} of a NetBSD build \
+             (of the module puffs, sys/modules/puffs, or of a kernel with puffs in it).",
+            path.display(),
+        );
+        let found = Elf::parse(&sh::read(&path)?)?.arch();
+        ensure!(
+            found == Some(self.arch),
+            "{} is not an object of {}",
+            path.display(),
+            self.arch
+        );
+        Ok(path)
     }
 
     fn compile_shim(&self, tree: &KernelTree, build: &Path) -> Result<Vec<PathBuf>> {

@@ -2,8 +2,8 @@
 //!
 //! A rump kernel is NetBSD's kernel code as libraries of a process. This verb
 //! takes the stock `librumpfs_syspuffs` apart and replaces those of its members
-//! that are Rust now; the others (the vnode operations, the compatibility code,
-//! the glue that attaches the component) stay as they are.
+//! that are Rust now; the others (the vnode operations, the glue that attaches the
+//! component) stay as they are.
 //!
 //! Kernel names live in a name space of their own there: every global symbol
 //! that does not begin with `rump`, `RUMP` or `__` has the prefix `rumpns_`.
@@ -51,6 +51,9 @@ const LIBRARY: &str = "librumpfs_syspuffs";
 
 /// Its members that this project replaces.
 const REPLACED: [&str; 4] = ["puffs_msgif", "puffs_subr", "puffs_node", "puffs_vfsops"];
+
+/// One more that was there before NetBSD 10, in which it belongs to compat_50.
+const COMPAT: &str = "puffs_compat";
 
 /// The options that rump's own makefiles set for this component.
 const OPTIONS: [&str; 6] = [
@@ -215,7 +218,7 @@ impl Stock {
                     section.kind == SHT_INIT_ARRAY || section.name.starts_with(".ctors")
                 });
                 replaced.insert(stem);
-            } else {
+            } else if stem != COMPAT {
                 kept.push(path);
             }
         }
@@ -226,13 +229,12 @@ impl Stock {
             archive.display(),
             REPLACED.join(", ")
         );
-        let has = |name: &str| {
-            kept.iter()
-                .any(|path| path.file_stem().is_some_and(|stem| stem == name))
-        };
-        for name in ["puffs_vnops", "puffs_compat"] {
-            ensure!(has(name), "{} has no member {name}", archive.display());
-        }
+        let is_vnops = |path: &PathBuf| path.file_stem().is_some_and(|stem| stem == "puffs_vnops");
+        ensure!(
+            kept.iter().any(is_vnops),
+            "{} has no member puffs_vnops",
+            archive.display()
+        );
         Ok(Self {
             kept,
             by_constructor,

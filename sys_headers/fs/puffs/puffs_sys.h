@@ -55,7 +55,6 @@ struct puffs_mount {
 	struct mount		*pmp_mp;
 	struct puffs_kargs	pmp_args;
 	size_t			pmp_msg_maxsize;
-	bool			pmp_docompat;
 
 	kmutex_t		pmp_lock;
 	struct vnode		*pmp_root;
@@ -164,10 +163,5 @@ void	puffs_parkdone_asyncbioread(struct puffs_mount *, struct puffs_req *,
 void	puffs_parkdone_asyncbiowrite(struct puffs_mount *, struct puffs_req *,
 	    void *);
 void	puffs_parkdone_poll(struct puffs_mount *, struct puffs_req *, void *);
-
-/* Servers of the 32-bit time_t ABI, until they got hooks. */
-bool	puffs_compat_outgoing(struct puffs_req *, struct puffs_req **,
-	    ssize_t *);
-void	puffs_compat_incoming(struct puffs_req *, struct puffs_req *);
 
 #endif /* _PUFFS_RS_FS_PUFFS_PUFFS_SYS_H_ */

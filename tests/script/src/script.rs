@@ -27,8 +27,8 @@ use crate::{
 };
 use puffs_rs::{
     abi::{
-        consts, notify, vfs, vn, Cookie, KArgs, Message, NameiOp, OpClass, Req, Vattr, VfsOp, VnOp,
-        Vtype, OPCLASS_MASK,
+        consts, notify, time32, vfs, vn, Cookie, KArgs, Message, NameiOp, OpClass, Req, Vattr,
+        VfsOp, VnOp, Vtype, OPCLASS_MASK,
     },
     kern::{Errno, Result},
 };
@@ -737,17 +737,30 @@ fn notice_of(frame: &Frame) -> Option<Notice> {
 
 /// The name that a lookup is for.
 pub fn name_of(lookup: &Frame) -> Vec<u8> {
-    let name = &lookup.get::<vn::Lookup>().cn;
+    // Up to here all forms are alike.
+    let name = &lookup.get::<time32::Lookup>().cn;
     name.name[..name.namelen.min(name.name.len())].to_vec()
 }
 
 /// Is a lookup part of a creation?
 pub fn is_for_creation(lookup: &Frame) -> bool {
-    lookup.get::<vn::Lookup>().cn.nameiop == u32::from(NameiOp::Create)
+    lookup.get::<time32::Lookup>().cn.nameiop == u32::from(NameiOp::Create)
+}
+
+/// Is a request in the form of servers with a 32-bit `time_t`, which is a `T`?
+fn is_time32<T>(request: &Frame) -> bool {
+    request.req().buflen == size_of::<T>()
 }
 
 /// A good reply to a lookup.
 pub fn found(request: &Frame, cookie: Cookie, vtype: Vtype, size: i64) -> Frame {
+    if is_time32::<time32::Lookup>(request) {
+        return request.reply_with::<time32::Lookup>(|reply| {
+            reply.newnode = cookie;
+            reply.vtype = vtype.into();
+            reply.size = size;
+        });
+    }
     request.reply_with::<vn::Lookup>(|reply| {
         reply.newnode = cookie;
         reply.vtype = vtype.into();
@@ -757,6 +770,14 @@ pub fn found(request: &Frame, cookie: Cookie, vtype: Vtype, size: i64) -> Frame 
 
 /// A good reply to a question for attributes.
 pub fn attributes(request: &Frame, vtype: Vtype, size: i64) -> Frame {
+    if is_time32::<time32::Attributes>(request) {
+        return request.reply_with::<time32::Attributes>(|reply| {
+            let (va, wanted) = (&mut reply.va, file_attributes(vtype, size));
+            (va.vtype, va.mode, va.nlink) = (wanted.vtype, wanted.mode, wanted.nlink);
+            (va.uid, va.gid, va.fileid) = (wanted.uid, wanted.gid, wanted.fileid);
+            (va.size, va.bytes, va.blocksize) = (wanted.size, wanted.bytes, wanted.blocksize);
+        });
+    }
     request.reply_with::<vn::Getattr>(|reply| {
         reply.va = file_attributes(vtype, size);
     })

@@ -2,8 +2,7 @@
 //! apart, this does not compile.
 
 use super::{
-    big, buf, cache, clock, compat, component, console, lwp, mem, node, putter, sync, thread, vfs,
-    vnode,
+    big, buf, cache, clock, component, console, lwp, mem, node, putter, sync, thread, vfs, vnode,
 };
 use puffs_rs::kern::sys;
 
@@ -50,5 +49,4 @@ services! {
     component: pk_cred_kind pk_cred_to_uucred pk_cn_nameiop pk_cn_flags pk_cn_nameptr
         pk_cn_namelen pk_cn_cred;
     buf: pk_buf_count pk_buf_data pk_buf_done;
-    compat: pk_compat_outgoing pk_compat_incoming;
 }

@@ -15,7 +15,6 @@ pub(crate) mod buf;
 pub(crate) mod cache;
 mod chaos;
 pub(crate) mod clock;
-mod compat;
 pub(crate) mod component;
 mod console;
 pub(crate) mod fatal;

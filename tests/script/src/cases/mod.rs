@@ -12,6 +12,7 @@ mod readers;
 mod replies;
 mod service;
 mod signals;
+mod time32;
 mod unmounting;
 mod values;
 
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Case> {
     [
         replies::cases(),
         values::cases(),
+        time32::cases(),
         dispatch::cases(),
         pages::cases(),
         polls::cases(),
