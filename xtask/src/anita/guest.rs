@@ -162,3 +162,135 @@ fn advice(module: &str, why: &str) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory of Python modules.
+    fn modules(name: &str, files: &[(&str, &str)]) -> std::path::PathBuf {
+        let dir = std::env::temp_dir().join(format!("xtask-anita-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        for (file, text) in files {
+            std::fs::write(dir.join(file), text).unwrap();
+        }
+        dir
+    }
+
+    fn start(module: &Path) -> Anita {
+        Anita::start(&Config {
+            module: Some(module),
+            release: None,
+            workdir: module,
+            image: Some(Path::new("disk.img")),
+            arch: "amd64",
+            memory: "512M",
+            disks: "virtio",
+            share: Path::new("share.img"),
+            vmm_args: &[],
+            boot_args: &[],
+            console: &module.join("console.log"),
+            boot_limit: 60,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_module_that_is_something_else_is_told_from_anita() {
+        let dir = modules("other", &[("pexpect.py", ""), ("anita.py", "")]);
+        let error = start(&dir).boot().unwrap_err().to_string();
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert!(error.contains("anita.py is something else"), "{error}");
+        assert!(error.contains("github.com/gson1703/anita"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_pexpect_is_told_too() {
+        let pexpect = "raise ImportError('not here', name='pexpect')";
+        let dir = modules("none", &[("pexpect.py", pexpect)]);
+        let error = start(&dir).boot().unwrap_err().to_string();
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert!(error.contains("python3-pexpect"), "{error}");
+    }
+
+    /// An anita whose QEMU is told what to say.
+    const ANITA: &str = r##"
+import pexpect
+
+def distribution(url): pass
+def quote_prompt(text): pass
+
+class Version: pass
+
+class Anita:
+    child = None
+    def __init__(self, dist, **options):
+        assert dist.arch() == "amd64"
+    def start_boot(self, args, install):
+        assert not install and args == ["-drive", "file=share.img,if=virtio"], args
+        self.configure_child(pexpect.spawn())
+    def qemu_disk_args(self, path, number, writable, snapshot):
+        return ["-drive", "file=" + path.split("/")[-1]]
+    def configure_child(self, child):
+        child.log = self.unstructured_log_f
+        self.child = child
+    def shell_cmd(self, command):
+        return 0
+    def cleanup_child(self):
+        self.child = None
+"##;
+    const PEXPECT: &str = r##"
+import re
+
+class TIMEOUT(Exception): pass
+class EOF(Exception): pass
+
+SAYS = {
+    "true": "true </dev/null; echo ==end-1==$s==\r\nwell\r\n==end-1==7==\r\n# ",
+    "panic": "\r\n[ 1.5] panic: at the disco\r\ntrace\r\n\r\ndb{1}> ",
+    "bt": "main() at main\r\n--db_more--",
+    " ": "\r\ndb{1}> ",
+    "ps/w": None,
+}
+
+class spawn:
+    ptyproc = type("ptyproc", (), {})()
+    signalstatus, exitstatus = None, 3
+    said = "NetBSD\r\nlogin: "
+    def send(self, text):
+        said = SAYS[text.split(" </dev/null")[0].strip() or " "]
+        self.said = said
+    def expect(self, patterns, timeout, searchwindowsize):
+        if self.said is None:
+            raise EOF
+        found = [(match.start(), number, match) for number, pattern in enumerate(patterns)
+                 if (match := re.search(pattern, self.said))]
+        if not found:
+            raise TIMEOUT
+        _, number, self.match = min(found, key=lambda one: one[:2])
+        self.log.write(self.said[:self.match.end()].encode())
+        self.said = self.said[self.match.end():]
+        return number
+    def close(self):
+        pass
+"##;
+
+    #[test]
+    fn a_guest_answers_and_its_debugger_is_asked() {
+        let dir = modules("stub", &[("pexpect.py", PEXPECT), ("anita.py", ANITA)]);
+        let mut guest = start(&dir);
+        let limit = Duration::from_secs(60);
+        assert_eq!(guest.boot().unwrap().end, End::Status { status: 0 });
+        let answer = guest.run("true", limit).unwrap();
+        assert_eq!(answer.end, End::Status { status: 7 });
+        assert!(answer.console.contains("\nwell\n"), "{answer:?}");
+        let answer = guest.run("panic", limit).unwrap();
+        assert_eq!(answer.end, End::Ddb);
+        assert_eq!(answer.qemu.as_deref(), Some("exit status 3"));
+        assert!(answer.console.contains("panic: at the disco"), "{answer:?}");
+        assert!(answer.console.contains("main() at main"), "{answer:?}");
+        let log = std::fs::read_to_string(dir.join("console.log")).unwrap();
+        assert!(log.contains("login:") && log.contains("panic: "), "{log}");
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
