@@ -32,7 +32,7 @@ import os
 import sys
 import time
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 # Standard output is for answers alone; anita prints to what is now there.
 ANSWERS = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -122,6 +122,8 @@ class Installed(anita.Version):
 class Guest(anita.Anita):
     """The guest."""
 
+    child: Any  # the pexpect.spawn that QEMU runs on, or None
+
     def __init__(self) -> None:
         if CONFIG.release:
             dist = anita.distribution(CONFIG.release)
@@ -150,7 +152,7 @@ class Guest(anita.Anita):
             command[1] += ",if=virtio"
         return command
 
-    def configure_child(self, child: pexpect.spawn) -> None:
+    def configure_child(self, child: Any) -> None:
         super().configure_child(child)
         # anita waits half a minute each time it closes one; for the sake of Xen.
         for closer in (child, child.ptyproc):
@@ -251,7 +253,7 @@ class Guest(anita.Anita):
         """The pattern that comes first, or "gone", or "limit"."""
         try:
             # As exceptions, for anita's log cannot deal with these two as patterns.
-            found = self.child.expect(patterns, max(limit, 0), searchwindowsize=4096)
+            found: int = self.child.expect(patterns, max(limit, 0), searchwindowsize=4096)
         except pexpect.TIMEOUT:
             return "limit"
         except pexpect.EOF:

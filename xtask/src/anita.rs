@@ -18,6 +18,7 @@ use crate::{
     kmod::Kmod,
     paths,
     report::{Outputs, Report, Run},
+    runner::{self, Ended},
     sh,
 };
 use anyhow::{bail, ensure, Context, Result};
@@ -163,16 +164,46 @@ enum Accel {
 }
 
 impl Accel {
-    fn args(self) -> &'static [&'static str] {
+    /// What of it is used here, as QEMU names it.
+    fn choose(self, qemu: &str, work: &Path) -> Result<&'static str> {
         const TCG: &str = "tcg,thread=multi";
-        let kvm = || OpenOptions::new().read(true).write(true).open("/dev/kvm");
-        match self {
-            // QEMU takes the first that works.
-            Accel::Auto if kvm().is_ok() => &["-accel", "kvm", "-accel", TCG],
-            Accel::Kvm => &["-accel", "kvm"],
-            Accel::Auto | Accel::Tcg => &["-accel", TCG],
-        }
+        Ok(match self {
+            Accel::Kvm => "kvm",
+            Accel::Auto if kvm_works(qemu, work)? => "kvm",
+            Accel::Auto | Accel::Tcg => TCG,
+        })
     }
+}
+
+/// Is there a KVM that is good for something? Not each that can be opened is: in
+/// some virtual machines it is an interpreter, and slower than QEMU.
+fn kvm_works(qemu: &str, work: &Path) -> Result<bool> {
+    /// mov dx, 0xf4; mov al, 1; out dx, al: QEMU exits with 2 * 1 + 1.
+    const PROGRAM: [u8; 6] = [0xba, 0xf4, 0x00, 0xb0, 0x01, 0xee];
+    /// The BIOS has got there after a fraction of a second.
+    const LIMIT: Duration = Duration::from_secs(5);
+    if !Path::new("/dev/kvm").exists() {
+        return Ok(false);
+    }
+    let mut sector = [0; 512];
+    sector[..PROGRAM.len()].copy_from_slice(&PROGRAM);
+    sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    let disk = work.join("kvm-works.img");
+    sh::write(&disk, sector)?;
+    let mut command = sh::cmd(qemu);
+    command
+        .args([
+            "-accel",
+            "kvm",
+            "-device",
+            "isa-debug-exit,iobase=0xf4,iosize=4",
+        ])
+        .args(["-display", "none", "-nic", "none", "-no-reboot", "-drive"])
+        .arg(format!("file={},format=raw,if=ide", disk.display()));
+    Ok(match runner::run_limited(&mut command, LIMIT)? {
+        Ended::Badly(output) => output.contains("exit status: 3"),
+        Ended::Well | Ended::Late(_) => false,
+    })
 }
 
 /// Where a guest unpacks what it gets.
@@ -198,8 +229,14 @@ impl Anita {
             self.arch
         );
         let steps = self.steps()?;
+        let qemu = self.qemu();
+        ensure!(
+            sh::on_path(qemu),
+            "there is no {qemu}: please install QEMU (qemu-system-x86 of Debian, qemu of pkgsrc)"
+        );
         let work = paths::target().join("anita");
         let _lock = sh::lock(&work)?;
+        let accel = self.accel.choose(qemu, &work)?;
         let mut libraries = vec![Library {
             name: "ours",
             module: Some(self.our_module()?),
@@ -210,11 +247,11 @@ impl Anita {
                 module: self.stock_module.clone(),
             });
         }
-        let mut facts = self.facts();
+        let mut facts = self.facts(accel);
         let mut runs = Vec::new();
         for library in &libraries {
             let begun = Instant::now();
-            let run = self.play(library, &steps, &work)?;
+            let run = self.play(library, &steps, accel, &work)?;
             let log = console_log(&work, library);
             facts.push((
                 format!("console, {}", library.name),
@@ -278,7 +315,7 @@ impl Anita {
         Ok(module)
     }
 
-    fn facts(&self) -> Vec<(String, String)> {
+    fn facts(&self, accel: &str) -> Vec<(String, String)> {
         let path = |path: &Path| path.display().to_string();
         let system = match (&self.image, &self.release, &self.workdir) {
             (Some(image), ..) => path(image),
@@ -292,7 +329,7 @@ impl Anita {
         }
         let qemu = sh::output(sh::cmd(self.qemu()).arg("--version")).unwrap_or_default();
         let qemu = qemu.lines().next().unwrap_or_default();
-        facts.push(("QEMU".into(), format!("{qemu}, {}", self.accel.args()[1])));
+        facts.push(("QEMU".into(), format!("{qemu}, {accel}")));
         facts
     }
 
@@ -304,12 +341,7 @@ impl Anita {
     }
 
     /// Has a guest go through the steps.
-    fn play(&self, library: &Library, steps: &[Step], work: &Path) -> Result<Run> {
-        ensure!(
-            sh::on_path(self.qemu()),
-            "there is no {}: please install QEMU (qemu-system-x86 of Debian, qemu of pkgsrc)",
-            self.qemu()
-        );
+    fn play(&self, library: &Library, steps: &[Step], accel: &str, work: &Path) -> Result<Run> {
         sh::say(format!("{}: preparing the second disk", library.name));
         let share = self.share(library, steps, work)?;
         let console = console_log(work, library);
@@ -322,8 +354,8 @@ impl Anita {
         ));
 
         let owned = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>();
-        let mut vmm_args = owned(self.accel.args());
-        vmm_args.extend(owned(&["-smp", &self.cpus.to_string(), "-nic", "none"]));
+        let cpus = self.cpus.to_string();
+        let mut vmm_args = owned(&["-accel", accel, "-smp", &cpus, "-nic", "none"]);
         vmm_args.extend(self.vmm_args.split_whitespace().map(str::to_owned));
         // A guest that reboots has panicked.
         let mut boot_args = owned(&["-no-reboot"]);
