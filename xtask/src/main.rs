@@ -11,6 +11,7 @@ mod check;
 mod demo;
 mod elf;
 mod fuzz;
+mod guest_tests;
 mod headers;
 mod kmod;
 mod paths;
@@ -57,6 +58,7 @@ enum Verb {
     Rump(rump::Rump),
     RumpTest(rump_test::RumpTest),
     Anita(Box<anita::Anita>),
+    GuestTests(guest_tests::GuestTests),
 }
 
 fn main() -> ExitCode {
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Verb::Rump(rump) => rump.run(),
         Verb::RumpTest(test) => test.run(),
         Verb::Anita(anita) => anita.run(),
+        Verb::GuestTests(tests) => tests.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

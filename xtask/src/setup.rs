@@ -10,10 +10,13 @@ use crate::{
     toolchain::{self, KernelRust, LlvmTools},
 };
 use anyhow::{bail, ensure, Context, Result};
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// The version of the PyPI package whose copies of NetBSD's installed headers
-/// the tests use.
+/// the tests use, and whose linker links programs for NetBSD.
 const ZIGLANG: &str = "0.17.0";
 
 /// The version of cargo-fuzz.
@@ -142,27 +145,8 @@ pub fn netbsd_headers() -> Result<PathBuf> {
     if dir.is_dir() {
         return Ok(dir);
     }
-    let has_pip = || sh::works(sh::cmd("python3").args(["-m", "pip", "--version"]));
-    need(&[("pip for Python 3", "python3-pip", &has_pip)])?;
-    sh::say(format!(
-        "fetching NetBSD's headers (PyPI: ziglang {ZIGLANG}, 100 MB)"
-    ));
     let wheel = work.join("wheel");
-    sh::fresh_dir(&wheel)?;
-    sh::output(
-        sh::cmd("python3")
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--no-deps",
-                "--root-user-action=ignore",
-            ])
-            .arg("--target")
-            .arg(&wheel)
-            .arg(format!("ziglang=={ZIGLANG}")),
-    )?;
+    fetch_ziglang("NetBSD's headers", &wheel)?;
     // The headers are a small part of it. They get their name when they are
     // complete.
     let include = wheel.join("ziglang/lib/libc/include");
@@ -174,6 +158,49 @@ pub fn netbsd_headers() -> Result<PathBuf> {
     std::fs::rename(&include, &dir)?;
     std::fs::remove_dir_all(&wheel)?;
     Ok(dir)
+}
+
+/// A linker for programs of NetBSD, which brings what to link them with: the
+/// program `zig`.
+pub fn zig() -> Result<PathBuf> {
+    let work = paths::target().join("tools");
+    let _lock = sh::lock(&work)?;
+    let dir = work.join(format!("ziglang-{ZIGLANG}"));
+    let program = dir.join("ziglang/zig");
+    if !dir.is_dir() {
+        let wheel = work.join("wheel");
+        fetch_ziglang("a linker for NetBSD", &wheel)?;
+        std::fs::rename(&wheel, &dir)?;
+    }
+    ensure!(
+        sh::works(sh::cmd(&program).arg("version")),
+        "{} does not work",
+        program.display()
+    );
+    Ok(program)
+}
+
+/// Fetches the package `ziglang` into a directory of its own.
+fn fetch_ziglang(what: &str, wheel: &Path) -> Result<()> {
+    let has_pip = || sh::works(sh::cmd("python3").args(["-m", "pip", "--version"]));
+    need(&[("pip for Python 3", "python3-pip", &has_pip)])?;
+    sh::say(format!("fetching {what} (PyPI: ziglang {ZIGLANG}, 100 MB)"));
+    sh::fresh_dir(wheel)?;
+    sh::output(
+        sh::cmd("python3")
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--root-user-action=ignore",
+            ])
+            .arg("--target")
+            .arg(wheel)
+            .arg(format!("ziglang=={ZIGLANG}")),
+    )?;
+    Ok(())
 }
 
 /// Something to have: what it is, the Debian package that brings it, and

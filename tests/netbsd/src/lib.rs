@@ -14,6 +14,7 @@ mod structs;
 
 use puffs_rs::kern::Result;
 use std::ffi::CString;
+use zerocopy::IntoBytes;
 
 /// The most arguments, in words, that a system call has.
 pub const WORDS: usize = 8;
@@ -53,6 +54,7 @@ pub const O_NONBLOCK: i32 = 4;
 /// `O_CREAT`.
 pub const O_CREAT: i32 = 0x200;
 
+const MODCTL_LOAD: i64 = 0;
 const MODCTL_UNLOAD: i64 = 1;
 
 /// An argument.
@@ -151,6 +153,18 @@ impl<G: Gate> Kernel<G> {
     /// What the kernel says.
     pub fn close_file(&self, fd: i32) -> Result<()> {
         self.call(CLOSE, [int(fd)]).map(drop)
+    }
+
+    /// Loads a module from a file, by `modctl(2)`.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn load_module(&self, file: &str) -> Result<()> {
+        let file = CString::new(file).unwrap_or_default();
+        // A `modctl_load_t`: the file, flags, properties and their length.
+        let load = [file.as_ptr() as u64, 0, 0, 0];
+        let arguments = [Arg::Int(MODCTL_LOAD), Arg::InAs(load.as_bytes())];
+        self.call(MODCTL, arguments).map(drop)
     }
 
     /// Unloads a module by `modctl(2)`, also one that is part of the kernel.

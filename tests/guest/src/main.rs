@@ -1,0 +1,37 @@
+//! Plays scripted cases on the NetBSD that it runs on. See `docs/TESTING.md`;
+//! the driver's verb `guest-tests` makes this program.
+//!
+//! ```text
+//! puffs-guest list           each case: its name, its rows, and whether it is played
+//! puffs-guest play CASE      plays one
+//! puffs-guest run [--module FILE] [--limit SECONDS] [--after CASE] [--filter TEXT]...
+//!                            plays all (those after that one, those of that name), one
+//!                            after another, and writes how they end in the format of
+//!                            TAP; --module loads puffs from there before the first, and
+//!                            unloads it after the last
+//! ```
+
+// On other systems it is only compiled.
+#![cfg_attr(not(target_os = "netbsd"), allow(dead_code))]
+
+#[cfg(target_arch = "x86_64")]
+mod raw;
+#[cfg(target_arch = "x86_64")]
+mod remote;
+#[cfg(target_arch = "x86_64")]
+mod run;
+#[cfg(target_arch = "x86_64")]
+mod world;
+
+use std::process::ExitCode;
+
+#[cfg(all(target_os = "netbsd", target_arch = "x86_64"))]
+fn main() -> ExitCode {
+    run::main()
+}
+
+#[cfg(not(all(target_os = "netbsd", target_arch = "x86_64")))]
+fn main() -> ExitCode {
+    eprintln!("this program is for NetBSD/amd64: cargo xtask guest-tests makes it");
+    ExitCode::FAILURE
+}
