@@ -15,6 +15,7 @@ mod step;
 
 use crate::{
     arch::Arch,
+    guest_tests::GuestTests,
     kmod::Kmod,
     paths,
     report::{Outputs, Report, Run},
@@ -30,7 +31,7 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
-use step::Step;
+use step::{Output, Step};
 
 /// Runs everything in a NetBSD guest, by anita and QEMU
 #[derive(Args)]
@@ -77,9 +78,12 @@ pub struct Anita {
     #[arg(long, value_name = "FILE", requires = "stock")]
     stock_module: Option<PathBuf>,
 
-    /// Our tests as a program for the guest (cargo xtask guest-tests) [default: none]
+    /// Our tests as a program for the guest [default: made, as by cargo xtask guest-tests]
     #[arg(long, value_name = "FILE")]
     guest_tests: Option<PathBuf>,
+    /// Where the guest's libraries are, to make a static program of our tests
+    #[arg(long, value_name = "DIR", conflicts_with = "guest_tests")]
+    sysroot: Option<PathBuf>,
     /// A directory of programs to hand over, of servers, say; they come before the guest's own
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
@@ -216,6 +220,16 @@ struct Library {
     module: Option<PathBuf>,
 }
 
+/// What is the same for each library.
+struct Setting {
+    steps: Vec<Step>,
+    /// Our tests, if there are any for the guest.
+    tests: Option<PathBuf>,
+    accel: &'static str,
+    /// Where all that a run needs and leaves is.
+    work: PathBuf,
+}
+
 impl Anita {
     /// Runs the steps.
     pub fn run(&self) -> Result<()> {
@@ -247,12 +261,18 @@ impl Anita {
                 module: self.stock_module.clone(),
             });
         }
+        let setting = Setting {
+            tests: self.our_tests(&steps, &work)?,
+            steps,
+            accel,
+            work,
+        };
         let mut facts = self.facts(accel);
         let mut runs = Vec::new();
         for library in &libraries {
             let begun = Instant::now();
-            let run = self.play(library, &steps, accel, &work)?;
-            let log = console_log(&work, library);
+            let run = self.play(library, &setting)?;
+            let log = console_log(&setting.work, library);
             facts.push((
                 format!("console, {}", library.name),
                 log.display().to_string(),
@@ -315,6 +335,18 @@ impl Anita {
         Ok(module)
     }
 
+    /// Our tests, if a step wants them and they can be had.
+    fn our_tests(&self, steps: &[Step], work: &Path) -> Result<Option<PathBuf>> {
+        if let Some(program) = &self.guest_tests {
+            return Ok(Some(program.clone()));
+        }
+        if self.arch != Arch::Amd64 || !steps.iter().any(|step| step.output == Output::Tap) {
+            return Ok(None);
+        }
+        GuestTests::of(work, self.sysroot.as_deref()).run()?;
+        Ok(Some(work.join("puffs-guest")))
+    }
+
     fn facts(&self, accel: &str) -> Vec<(String, String)> {
         let path = |path: &Path| path.display().to_string();
         let system = match (&self.image, &self.release, &self.workdir) {
@@ -341,21 +373,22 @@ impl Anita {
     }
 
     /// Has a guest go through the steps.
-    fn play(&self, library: &Library, steps: &[Step], accel: &str, work: &Path) -> Result<Run> {
+    fn play(&self, library: &Library, setting: &Setting) -> Result<Run> {
+        let work = &setting.work;
         sh::say(format!("{}: preparing the second disk", library.name));
-        let share = self.share(library, steps, work)?;
+        let share = self.share(library, setting)?;
         let console = console_log(work, library);
         sh::write(&console, "")?;
         sh::say(format!(
             "{}: {} steps; the console: {}",
             library.name,
-            steps.len(),
+            setting.steps.len(),
             console.display()
         ));
 
         let owned = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>();
         let cpus = self.cpus.to_string();
-        let mut vmm_args = owned(&["-accel", accel, "-smp", &cpus, "-nic", "none"]);
+        let mut vmm_args = owned(&["-accel", setting.accel, "-smp", &cpus, "-nic", "none"]);
         vmm_args.extend(self.vmm_args.split_whitespace().map(str::to_owned));
         // A guest that reboots has panicked.
         let mut boot_args = owned(&["-no-reboot"]);
@@ -402,7 +435,7 @@ impl Anita {
                 library: library.name,
                 boot_limit: Duration::from_secs(self.boot_limit),
                 unpack,
-                steps,
+                steps: &setting.steps,
             },
         )?;
         Ok(Run {
@@ -414,7 +447,8 @@ impl Anita {
     }
 
     /// Makes the second disk: an archive that begins where the disk does.
-    fn share(&self, library: &Library, steps: &[Step], work: &Path) -> Result<PathBuf> {
+    fn share(&self, library: &Library, setting: &Setting) -> Result<PathBuf> {
+        let work = &setting.work;
         let dir = work.join("share");
         sh::fresh_dir(&dir)?;
         let copy = |from: &Path, to: &str| -> Result<()> {
@@ -424,7 +458,7 @@ impl Anita {
         };
         copy(&paths::etc("anita").join("lib.sh"), "lib.sh")?;
         sh::mkdir(&dir.join("steps"))?;
-        for step in steps {
+        for step in &setting.steps {
             sh::write(&dir.join(format!("steps/{}.sh", step.name)), &step.script)?;
         }
         let mut module = "puffs";
@@ -442,7 +476,7 @@ impl Anita {
         if let Some(programs) = &self.programs {
             copy_files(programs, &bin)?;
         }
-        if let Some(program) = &self.guest_tests {
+        if let Some(program) = &setting.tests {
             copy(program, "bin/puffs-guest")?;
         }
         if let Some(rump) = &self.rump {

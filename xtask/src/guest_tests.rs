@@ -40,6 +40,14 @@ pub struct GuestTests {
 }
 
 impl GuestTests {
+    /// What makes it for another verb.
+    pub fn of(out: &Path, sysroot: Option<&Path>) -> Self {
+        Self {
+            out: out.to_owned(),
+            sysroot: sysroot.map(Path::to_owned),
+        }
+    }
+
     /// Makes it.
     pub fn run(&self) -> Result<()> {
         setup::bindgen()?;

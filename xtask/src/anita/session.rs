@@ -46,7 +46,7 @@ pub const SUITE: &str = "guest";
 const MOMENT: Duration = Duration::from_secs(60);
 
 /// How often the guest is booted again for the rest of one step.
-const RETURNS: usize = 100;
+const RETURNS: usize = 1000;
 
 /// The exit status of a step that is skipped.
 const SKIPPED: i32 = 77;
