@@ -3,8 +3,8 @@
 //! They are written with ATF: such a program lists its cases with what they
 //! need (`-l`), and runs one of them in the current directory, whose result it
 //! puts into a file (`-r`). See atf-test-program(1) and atf-test-case(4).
-//! What runs them elsewhere, kyua(1) or atf-run(1), takes whole directories of
-//! them; those that are wanted here are a few of many, for two libraries.
+//! Where kyua(1) is installed and knows the tests, it runs each of the cases;
+//! elsewhere this does. (atf-run(1) knows whole directories only.)
 
 use crate::{
     report::{Outcome, TestResult},
@@ -25,6 +25,17 @@ use std::{
 /// The variables that make a program load one library or another.
 pub type Environment = [(&'static str, OsString)];
 
+/// How long a program has to end when it is told to.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The cases for puffs among the tests that are installed.
+pub struct Tests {
+    /// The cases.
+    pub cases: Vec<Case>,
+    /// The file by which kyua knows them, if that is there and works.
+    kyuafile: Option<PathBuf>,
+}
+
 /// A test case.
 pub struct Case {
     /// The program that has it.
@@ -43,34 +54,93 @@ const DIRECTORIES: [(&str, bool); 2] = [("fs/puffs", false), ("fs/vfs", true)];
 /// How long a case may take that does not say.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// The cases for puffs among the tests that are installed in `root`.
-pub fn find(root: &Path, environment: &Environment) -> Result<Vec<Case>> {
-    let mut cases = Vec::new();
-    for (dir, mixed) in DIRECTORIES {
-        for program in programs(&root.join(dir))? {
-            let name = program.file_name().unwrap_or_default().to_string_lossy();
-            let suite = format!("{dir}/{name}");
-            let text = sh::output(command(&program, environment).arg("-l"))?;
-            let listed = parse_list(&text).with_context(|| format!("{suite} -l"))?;
-            cases.extend(
-                listed
-                    .into_iter()
-                    .filter(|(name, metadata)| !mixed || is_of_puffs(name, metadata))
-                    .map(|(name, metadata)| Case {
-                        program: program.clone(),
-                        suite: suite.clone(),
-                        name,
-                        metadata,
-                    }),
-            );
+impl Tests {
+    /// Those that are installed in `root`.
+    pub fn find(root: &Path, environment: &Environment) -> Result<Self> {
+        let mut cases = Vec::new();
+        for (dir, mixed) in DIRECTORIES {
+            for program in programs(&root.join(dir))? {
+                let name = program.file_name().unwrap_or_default().to_string_lossy();
+                let suite = format!("{dir}/{name}");
+                let text = sh::output(command(&program, environment).arg("-l"))?;
+                let listed = parse_list(&text).with_context(|| format!("{suite} -l"))?;
+                cases.extend(
+                    listed
+                        .into_iter()
+                        .filter(|(name, metadata)| !mixed || is_of_puffs(name, metadata))
+                        .map(|(name, metadata)| Case {
+                            program: program.clone(),
+                            suite: suite.clone(),
+                            name,
+                            metadata,
+                        }),
+                );
+            }
         }
-    }
-    ensure!(
+        ensure!(
         !cases.is_empty(),
         "{} has no tests of puffs: it should look like /usr/tests, with fs/puffs and fs/vfs in it",
         root.display()
     );
-    Ok(cases)
+        let kyuafile = root.join("Kyuafile");
+        let works = sh::on_path("kyua") && kyuafile.is_file() && {
+            let mut kyua = kyua(environment);
+            let list = kyua.arg("list").arg("--kyuafile").arg(&kyuafile);
+            sh::works(list.arg(&cases[0].suite))
+        };
+        Ok(Self {
+            cases,
+            kyuafile: works.then_some(kyuafile),
+        })
+    }
+
+    /// What runs the cases.
+    pub fn runner(&self) -> &'static str {
+        if self.kyuafile.is_some() {
+            "kyua"
+        } else {
+            "xtask"
+        }
+    }
+
+    /// Runs one of the cases, in the directory `work` that it has to itself.
+    /// One that does not say how long it may take has the time `limit`.
+    pub fn run(
+        &self,
+        case: &Case,
+        environment: &Environment,
+        work: &Path,
+        limit: Duration,
+    ) -> Result<TestResult> {
+        sh::fresh_dir(work)?;
+        let limit = case.timeout(limit);
+        let begun = Instant::now();
+        let (outcome, output) = match (case.missing(), &self.kyuafile) {
+            (Some(what), _) => (Outcome::Skip(what), String::new()),
+            (None, Some(file)) => case.run_by_kyua(file, environment, work, limit)?,
+            (None, None) => case.run(environment, work, limit)?,
+        };
+        // What a case that failed leaves is worth a look.
+        if matches!(outcome, Outcome::Pass | Outcome::Skip(_)) {
+            fs::remove_dir_all(work)?;
+        }
+        Ok(TestResult {
+            suite: case.suite.clone(),
+            name: case.name.clone(),
+            outcome,
+            seconds: begun.elapsed().as_secs_f64(),
+            output,
+        })
+    }
+}
+
+/// Kyua.
+fn kyua(environment: &Environment) -> Command {
+    let mut command = sh::cmd("kyua");
+    command.envs(environment.iter().cloned());
+    // The log of all that it did would go to the user's home.
+    command.arg("--logfile=/dev/null");
+    command
 }
 
 /// The test programs in a directory.
@@ -179,28 +249,6 @@ impl Case {
         format!("{}:{}", self.suite, self.name)
     }
 
-    /// Runs it, in the directory `work` that it has to itself. One that does
-    /// not say how long it may take has the time `limit`.
-    pub fn run(
-        &self,
-        environment: &Environment,
-        work: &Path,
-        limit: Duration,
-    ) -> Result<TestResult> {
-        let begun = Instant::now();
-        let (outcome, output) = match self.missing() {
-            Some(what) => (Outcome::Skip(what), String::new()),
-            None => self.run_in(environment, work, self.timeout(limit))?,
-        };
-        Ok(TestResult {
-            suite: self.suite.clone(),
-            name: self.name.clone(),
-            outcome,
-            seconds: begun.elapsed().as_secs_f64(),
-            output,
-        })
-    }
-
     fn timeout(&self, limit: Duration) -> Duration {
         let own = self
             .metadata
@@ -241,13 +289,39 @@ impl Case {
         (is_root != (user == "root")).then(|| format!("it must be run as {user}"))
     }
 
-    fn run_in(
+    fn run_by_kyua(
+        &self,
+        file: &Path,
+        environment: &Environment,
+        work: &Path,
+        limit: Duration,
+    ) -> Result<(Outcome, String)> {
+        let [said, printed, errors] = ["said", "output", "errors"].map(|name| work.join(name));
+        let mut command = kyua(environment);
+        command.arg("debug");
+        for (option, file) in [("--stdout=", &printed), ("--stderr=", &errors)] {
+            let mut option = OsString::from(option);
+            option.push(file);
+            command.arg(option);
+        }
+        command.arg("--kyuafile").arg(file).arg(self.id());
+        let ended = run_group(command, &said, limit)?;
+        let read = |file| fs::read(file).map(|text| String::from_utf8_lossy(&text).into_owned());
+        let output = [&printed, &errors].map(|file| read(file).unwrap_or_default());
+        let output = output.concat();
+        let outcome = match ended {
+            Some(_) => judge_by_kyua(&read(&said)?, &self.id(), &output),
+            None => Outcome::Hang(String::new()),
+        };
+        Ok((outcome, output))
+    }
+
+    fn run(
         &self,
         environment: &Environment,
         work: &Path,
         limit: Duration,
     ) -> Result<(Outcome, String)> {
-        sh::fresh_dir(work)?;
         // Some cases look whether their directory is empty.
         let [dir, result, printed] = ["dir", "result", "output"].map(|name| work.join(name));
         sh::mkdir(&dir)?;
@@ -271,10 +345,6 @@ impl Case {
             if !clean && outcome == Outcome::Pass {
                 outcome = Outcome::Fail("its cleanup failed".into());
             }
-        }
-        // What a case that failed leaves is worth a look.
-        if outcome == Outcome::Pass {
-            fs::remove_dir_all(work)?;
         }
         Ok((outcome, output))
     }
@@ -302,11 +372,52 @@ fn run_group(mut command: Command, output: &Path, limit: Duration) -> Result<Opt
     };
     // File servers that are left; as a rule there are none.
     let group = format!("-{}", child.id());
-    sh::works(sh::cmd("sh").args(["-c", "kill -s KILL -- \"$1\"", "sh", &group]));
+    let kill = |signal: &str| {
+        let script = "kill -s \"$1\" -- \"$2\"";
+        sh::works(sh::cmd("sh").args(["-c", script, "sh", signal, &group]))
+    };
+    if status.is_none() {
+        // Kyua has groups of its own to end.
+        kill("TERM");
+        let deadline = Instant::now() + GRACE;
+        while child.try_wait()?.is_none() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+    kill("KILL");
     if status.is_none() {
         child.wait()?;
     }
     Ok(status)
+}
+
+/// How a case ended that kyua ran, by what that and the kernel printed.
+fn judge_by_kyua(said: &str, id: &str, output: &str) -> Outcome {
+    let line = said.lines().rev().find_map(|line| {
+        let line = line.strip_prefix(id)?.trim_start();
+        Some(line.strip_prefix("->")?.trim_start())
+    });
+    let line = line.unwrap_or("broken: kyua said nothing");
+    let (result, why) = line.split_once(": ").unwrap_or((line, ""));
+    if result == "passed" || result.starts_with("expected_") {
+        return Outcome::Pass;
+    }
+    if let Some(why) = panic(output) {
+        return Outcome::Panic(why);
+    }
+    match result {
+        "skipped" => Outcome::Skip(why.into()),
+        "failed" => Outcome::Fail(why.into()),
+        _ if why.contains("timed out") => Outcome::Hang(String::new()),
+        _ if why.contains("signal 11") => Outcome::Panic("SIGSEGV".into()),
+        _ => Outcome::Fail(line.into()),
+    }
+}
+
+/// What a kernel panicked with.
+fn panic(output: &str) -> Option<String> {
+    let at = output.find("panic: ")? + "panic: ".len();
+    output[at..].lines().next().map(str::to_owned)
 }
 
 /// How a case ended: by its exit, by what it put into its file, and by what a
@@ -337,9 +448,8 @@ fn judge(ended: Option<ExitStatus>, said: &str, output: &str) -> Outcome {
     if expected {
         return Outcome::Pass;
     }
-    if let Some(at) = output.find("panic: ") {
-        let line = output[at + "panic: ".len()..].lines().next();
-        return Outcome::Panic(line.unwrap_or_default().to_owned());
+    if let Some(why) = panic(output) {
+        return Outcome::Panic(why);
     }
     match (result, status.code()) {
         ("passed" | "expected_failure", Some(0)) => Outcome::Pass,
@@ -447,6 +557,30 @@ require.user: root
         let why = "kernel diagnostic assertion \"x\" failed".to_owned();
         assert_eq!(judge(signal(6), "", output), Outcome::Panic(why));
         assert_eq!(judge(signal(11), "", ""), Outcome::Panic("SIGSEGV".into()));
+    }
+
+    #[test]
+    fn what_kyua_says_of_a_case_is_understood() {
+        let judge = |said: &str, output| {
+            let said = format!("warning\nfs/vfs/t_io:a  ->  {said}\n");
+            judge_by_kyua(&said, "fs/vfs/t_io:a", output)
+        };
+        assert_eq!(judge("passed", ""), Outcome::Pass);
+        assert_eq!(judge("expected_failure: PR 1", ""), Outcome::Pass);
+        assert_eq!(
+            judge("failed: t.c:1: no", ""),
+            Outcome::Fail("t.c:1: no".into())
+        );
+        assert_eq!(judge("skipped: no x", ""), Outcome::Skip("no x".into()));
+        let aborted = "broken: Premature exit; test case received signal 6";
+        assert_eq!(judge(aborted, ""), Outcome::Fail(aborted.into()));
+        assert_eq!(judge(aborted, "panic: x\ny"), Outcome::Panic("x".into()));
+        let crashed = "broken: Premature exit; test case received signal 11";
+        assert_eq!(judge(crashed, ""), Outcome::Panic("SIGSEGV".into()));
+        let late = "broken: Test case body timed out";
+        assert_eq!(judge(late, ""), Outcome::Hang(String::new()));
+        let other = judge_by_kyua("kyua: E: no\n", "fs/vfs/t_io:a", "");
+        assert_eq!(other, Outcome::Fail("broken: kyua said nothing".into()));
     }
 
     #[test]

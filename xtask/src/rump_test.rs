@@ -6,7 +6,8 @@
 //! defects of the C code each still shows.
 
 use crate::{
-    atf, elf, paths,
+    atf::{self, Tests},
+    elf, paths,
     report::{count, Outcome, Outputs, Report, Run, TestResult},
     rump::Rump,
     runner, setup, sh, toolchain,
@@ -146,21 +147,21 @@ impl RumpTest {
         }
         let cases = self.cases(&program)?;
         let tests = self.tests(&libraries[0])?;
-        ensure!(
-            !cases.is_empty() || !tests.is_empty(),
-            "there is nothing of that name"
-        );
+        let of_netbsd = tests.as_ref().map_or(0, |tests| tests.cases.len());
+        ensure!(cases.len() + of_netbsd > 0, "there is nothing of that name");
         let netbsd = release(&self.rump_prefix)?;
         let mut runs = Vec::new();
         for library in &libraries {
             sh::say(format!(
                 "playing {} cases and running {} tests: {}",
                 cases.len(),
-                tests.len(),
+                of_netbsd,
                 library.name
             ));
             let mut results = self.play(&program, library, &cases)?;
-            results.extend(self.run_tests(library, &tests)?);
+            if let Some(tests) = &tests {
+                results.extend(self.run_tests(library, tests)?);
+            }
             // One looks at what the stock library does first.
             let run = Run {
                 on: "rump".into(),
@@ -177,13 +178,17 @@ impl RumpTest {
                 sh::write(file, &summary)?;
             }
         }
-        let dirs = libraries.iter().map(|library| (library.name, &library.dir));
-        let dirs = dirs.chain(self.tests.iter().map(|dir| ("tests", dir)));
+        let mut facts = Vec::new();
+        for library in &libraries {
+            facts.push((library.name.to_owned(), library.dir.display().to_string()));
+        }
+        if let (Some(dir), Some(tests)) = (&self.tests, &tests) {
+            let dir = format!("{}, run by {}", dir.display(), tests.runner());
+            facts.push(("NetBSD's tests".to_owned(), dir));
+        }
         self.outputs.finish(&Report {
             title: format!("puffs-rs on a rump kernel of NetBSD {netbsd}"),
-            facts: dirs
-                .map(|(name, dir)| (name.to_owned(), dir.display().to_string()))
-                .collect(),
+            facts,
             runs,
         })
     }
@@ -200,13 +205,13 @@ impl RumpTest {
     }
 
     /// The tests that are installed.
-    fn tests(&self, library: &Library) -> Result<Vec<atf::Case>> {
+    fn tests(&self, library: &Library) -> Result<Option<Tests>> {
         let Some(dir) = &self.tests else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
-        let mut tests = atf::find(dir, &library.environment)?;
-        tests.retain(|test| self.wants(&test.id()));
-        Ok(tests)
+        let mut tests = Tests::find(dir, &library.environment)?;
+        tests.cases.retain(|test| self.wants(&test.id()));
+        Ok(Some(tests))
     }
 
     /// Ours first.
@@ -284,16 +289,16 @@ impl RumpTest {
     }
 
     /// Runs NetBSD's own tests.
-    fn run_tests(&self, library: &Library, tests: &[atf::Case]) -> Result<Vec<TestResult>> {
-        for test in tests {
+    fn run_tests(&self, library: &Library, tests: &Tests) -> Result<Vec<TestResult>> {
+        for test in &tests.cases {
             atf::check_loads(test, &library.environment, LIBRARY, &library.dir)?;
         }
         let work = paths::target().join("rump-tests").join(library.name);
         let _lock = sh::lock(&work)?;
         let limit = Duration::from_secs(self.limit);
-        runner::in_parallel(self.jobs(), tests, |test| {
+        runner::in_parallel(self.jobs(), &tests.cases, |test| {
             let work = work.join(test.id().replace(['/', ':'], "."));
-            test.run(&library.environment, &work, limit)
+            tests.run(test, &library.environment, &work, limit)
         })
     }
 }
