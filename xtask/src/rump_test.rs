@@ -82,6 +82,21 @@ struct Case {
     played: bool,
 }
 
+/// The suite of the scripted cases.
+const CASES: &str = "cases";
+/// That of the conformance checks, and how their names begin.
+const CONFORM: &str = "conform";
+
+impl Case {
+    /// What it is of.
+    fn suite(&self) -> &'static str {
+        match self.name.split("::").next() {
+            Some(CONFORM) => CONFORM,
+            _ => CASES,
+        }
+    }
+}
+
 /// How a case ended, by what the player printed.
 fn outcome(ended: &runner::Ended) -> Outcome {
     let (output, in_time) = match ended {
@@ -266,7 +281,7 @@ impl RumpTest {
         let limit = Duration::from_secs(self.limit);
         runner::in_parallel(self.jobs(), cases, |case| {
             let mut result = TestResult {
-                suite: "cases".into(),
+                suite: case.suite().into(),
                 name: case.name.clone(),
                 outcome: Outcome::Skip("a rump kernel cannot do that".into()),
                 seconds: 0.0,
@@ -381,7 +396,8 @@ fn release(prefix: &Path) -> Result<String> {
 /// A line for each known defect, in Markdown.
 fn summary(runs: &[Run], cases: &[Case]) -> String {
     let mut rows: BTreeMap<Option<u8>, Vec<usize>> = BTreeMap::new();
-    for (number, case) in cases.iter().enumerate().filter(|(_, case)| case.played) {
+    let played = |case: &Case| case.played && case.suite() == CASES;
+    for (number, case) in cases.iter().enumerate().filter(|(_, case)| played(case)) {
         for &row in &case.rows {
             rows.entry(Some(row)).or_default().push(number);
         }

@@ -289,3 +289,28 @@ pub fn run_limited(command: &mut Command, limit: Duration) -> Result<Ended> {
         None => Ended::Late(output),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_parallel_work_are_in_the_order_of_the_items() {
+        let items: Vec<u64> = (0..20).rev().collect();
+        let squares = in_parallel(7, &items, |item| {
+            thread::sleep(Duration::from_millis(*item));
+            Ok(item * item)
+        });
+        let expected: Vec<_> = items.iter().map(|item| item * item).collect();
+        assert_eq!(squares.unwrap(), expected);
+    }
+
+    #[test]
+    fn parallel_work_fails_with_one_of_its_parts() {
+        let done = in_parallel(2, &[1, 2, 3], |&item| match item {
+            2 => bail!("not {item}"),
+            _ => Ok(item),
+        });
+        assert_eq!(done.unwrap_err().to_string(), "not 2");
+    }
+}

@@ -2,13 +2,10 @@
 
 use crate::{
     filled, int,
-    structs::{Flock, Kevent, RawStat, Timespec},
+    structs::{Flock, Kevent, RawStat, Statvfs, Timespec},
     Arg, Gate, Kernel, O_CREAT, O_NONBLOCK, O_RDWR,
 };
-use puffs_rs::{
-    abi::{KArgs, StatvfsBuf},
-    kern::Result,
-};
+use puffs_rs::{abi::KArgs, kern::Result};
 use puffs_script::world::{
     Calls, Event, Fd, How, Lock, LockKind, Mapping, Room, Stat, Time, Whence,
 };
@@ -17,6 +14,9 @@ use zerocopy::{FromZeros, IntoBytes};
 
 const READ: i32 = 3;
 const WRITE: i32 = 4;
+/// There is no such call.
+const ENOSYS: i32 = 78;
+
 const OPEN: i32 = 5;
 const LINK: i32 = 9;
 const UNLINK: i32 = 10;
@@ -52,7 +52,8 @@ const POLL: i32 = 209;
 const LCHOWN: i32 = 275;
 const MSYNC: i32 = 277;
 const KQUEUE: i32 = 344;
-const STATVFS: i32 = 357;
+/// As NetBSD 8 numbers it, and NetBSD 10, with the larger struct.
+const STATVFS: [i32; 2] = [357, 484];
 const EXTATTR_SET_FILE: i32 = 361;
 const EXTATTR_GET_FILE: i32 = 362;
 const EXTATTR_DELETE_FILE: i32 = 363;
@@ -60,7 +61,8 @@ const EXTATTR_LIST_FILE: i32 = 371;
 const GETDENTS: i32 = 390;
 const GETFH: i32 = 395;
 const FHOPEN: i32 = 396;
-const KEVENT: i32 = 435;
+/// As NetBSD 8 numbers it, and NetBSD 10.99, with the larger struct.
+const KEVENT: [i32; 2] = [435, 501];
 const STAT: i32 = 439;
 const FSTAT: i32 = 440;
 const LSTAT: i32 = 441;
@@ -115,15 +117,31 @@ const PAD: Arg<'static> = Arg::Int(0);
 
 impl<G: Gate> Kernel<G> {
     fn ask_statvfs(&self, path: &str, flag: i64) -> Result<Room> {
-        let mut numbers = StatvfsBuf::new_zeroed();
-        let buffer = Arg::OutAs(numbers.as_mut_bytes());
-        self.call(STATVFS, [Arg::Text(path), buffer, Arg::Int(flag)])?;
+        let mut statvfs = Statvfs::new_zeroed();
+        self.old_or_new(STATVFS, |number| {
+            let buffer = Arg::OutAs(statvfs.as_mut_bytes());
+            self.call(number, [Arg::Text(path), buffer, Arg::Int(flag)])
+        })?;
+        let numbers = &statvfs.begin;
         Ok(Room {
             bsize: numbers.bsize as u64,
             blocks: numbers.blocks,
             bfree: numbers.bfree,
             namemax: numbers.namemax as u64,
         })
+    }
+
+    /// Makes a call by its old number, and where that is not known any more (in
+    /// kernels without the compatibility code), by the new one.
+    fn old_or_new<T>(
+        &self,
+        [old, new]: [i32; 2],
+        mut call: impl FnMut(i32) -> Result<T>,
+    ) -> Result<T> {
+        match call(old) {
+            Err(error) if error.get() == ENOSYS => call(new),
+            done => done,
+        }
     }
 
     fn ask_stat(&self, number: i32, first: Arg<'_>) -> Result<Stat> {
@@ -396,26 +414,25 @@ impl<G: Gate> Calls for Kernel<G> {
             pad: 0,
             data: 0,
             udata: 0,
+            extension: [0; 4],
         };
-        let (nowhere, none, for_ever) = (int(0), int(0), int(0));
-        let changes = Arg::InAs(change.as_bytes());
-        let arguments = [fd(queue), changes, int(1), nowhere, none, for_ever];
-        self.call(KEVENT, arguments).map(drop)
+        self.old_or_new(KEVENT, |number| {
+            let (nowhere, none, for_ever) = (int(0), int(0), int(0));
+            let changes = Arg::InAs(change.as_bytes());
+            let arguments = [fd(queue), changes, int(1), nowhere, none, for_ever];
+            self.call(number, arguments).map(drop)
+        })
     }
 
     fn event(&self, queue: Fd, limit: Duration) -> Result<Option<Event>> {
         let mut event = Kevent::new_zeroed();
         let limit = [limit.as_secs() as i64, i64::from(limit.subsec_nanos())];
-        let (nowhere, none) = (int(0), int(0));
-        let arguments = [
-            fd(queue),
-            nowhere,
-            none,
-            Arg::OutAs(event.as_mut_bytes()),
-            int(1),
-            Arg::InAs(limit.as_bytes()),
-        ];
-        let found = self.call(KEVENT, arguments)? != 0;
+        let found = self.old_or_new(KEVENT, |number| {
+            let (nowhere, none) = (int(0), int(0));
+            let events = Arg::OutAs(event.as_mut_bytes());
+            let limit = Arg::InAs(limit.as_bytes());
+            self.call(number, [fd(queue), nowhere, none, events, int(1), limit])
+        })? != 0;
         Ok(found.then(|| event.event()))
     }
 

@@ -1,6 +1,6 @@
 //! The structs of system calls, as NetBSD has them since 6.
 
-use puffs_rs::abi::Vtype;
+use puffs_rs::abi::{StatvfsBuf, Vtype};
 use puffs_script::world::{Event, Lock, LockKind, Stat, Time};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -127,7 +127,17 @@ impl Flock {
     }
 }
 
-/// A `struct kevent`.
+/// A `struct statvfs`, with room for that of NetBSD 10, which has the same
+/// numbers and longer names behind them.
+#[derive(FromBytes, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub(crate) struct Statvfs {
+    pub(crate) begin: StatvfsBuf,
+    more: [u8; 1040],
+}
+
+/// A `struct kevent`, of NetBSD 10.99; those before end before the extension,
+/// which is the same for one event.
 #[derive(IntoBytes, FromBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub(crate) struct Kevent {
@@ -138,6 +148,7 @@ pub(crate) struct Kevent {
     pub(crate) pad: u32,
     pub(crate) data: i64,
     pub(crate) udata: u64,
+    pub(crate) extension: [u64; 4],
 }
 
 impl Kevent {

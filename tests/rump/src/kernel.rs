@@ -3,6 +3,7 @@
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LAZY};
 use std::{
     ffi::{c_char, c_int, c_void},
+    os::unix::process::CommandExt,
     sync::OnceLock,
     time::Duration,
 };
@@ -114,7 +115,7 @@ functions! {
     /// `cv_broadcast(9)`.
     rumpns_cv_broadcast: fn(*mut RawCondVar);
     /// The sleep under `select(2)` and `poll(2)`.
-    rumpns_sleepq_block: fn(c_int, bool) -> c_int;
+    rumpns_sleepq_block: fn(c_int, bool, usize, c_int) -> c_int;
 }
 
 /// How many vnodes the kernel wants to keep: its variable `desiredvnodes`.
@@ -164,11 +165,14 @@ pub(crate) fn functions() -> &'static Functions {
 /// program are, by `LD_LIBRARY_PATH` for example.
 pub(crate) fn boot() -> Result<(), String> {
     console_by_lines();
+    let together = std::env::var_os(PRELOAD)
+        .is_some_and(|preload| preload.to_string_lossy().contains(LIBRARIES[0].0));
     let mut libraries = Vec::new();
     for (name, needed) in LIBRARIES {
         match load(name) {
             Ok(library) => libraries.push(library),
-            Err(error) if needed => return Err(format!("{name}: {error}")),
+            Err(error) if needed && together => return Err(format!("{name}: {error}")),
+            Err(_) if needed => return Err(start_again()),
             Err(_) => {}
         }
     }
@@ -210,6 +214,29 @@ fn wait_for_a_tick(ticks: *const c_int) {
     while unsafe { ticks.read_volatile() } == 0 {
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Names the libraries that the loader loads before this one's own libraries.
+const PRELOAD: &str = "LD_PRELOAD";
+
+/// Starts this program again, with the libraries. From NetBSD 10 on, those of
+/// the VFS and of FIFOs want variables of each other, so that neither can be
+/// loaded first; those that come with a program are there all at once.
+fn start_again() -> String {
+    let mut preload = std::env::var(PRELOAD).unwrap_or_default();
+    for (name, _) in LIBRARIES {
+        preload += " ";
+        preload += name;
+    }
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return format!("who am I? {error}"),
+    };
+    let mut again = std::process::Command::new(program);
+    again
+        .args(std::env::args_os().skip(1))
+        .env(PRELOAD, preload);
+    format!("cannot start again: {}", again.exec())
 }
 
 fn load(name: &str) -> Result<Library, libloading::Error> {

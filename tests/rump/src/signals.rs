@@ -253,15 +253,22 @@ pub(crate) unsafe extern "C" fn rumpns_cv_timedwait(
     }
 }
 
-/// A sleep in a sleep queue, that signals end if `catch`.
+/// A sleep in a sleep queue, that signals end if `catch`. Callers before NetBSD
+/// 10 do not say what they wait for and how often they had the kernel lock; nor
+/// does the function that this calls want to know it there.
 ///
 /// # Safety
 /// As above.
 #[no_mangle]
-pub(crate) unsafe extern "C" fn rumpns_sleepq_block(ticks: c_int, catch: bool) -> c_int {
+pub(crate) unsafe extern "C" fn rumpns_sleepq_block(
+    ticks: c_int,
+    catch: bool,
+    what: usize,
+    locks: c_int,
+) -> c_int {
     let before = CATCHES.replace(Some(catch));
     // SAFETY: as the caller's.
-    let error = unsafe { (functions().rumpns_sleepq_block)(ticks, catch) };
+    let error = unsafe { (functions().rumpns_sleepq_block)(ticks, catch, what, locks) };
     CATCHES.set(before);
     error
 }
