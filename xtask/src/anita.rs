@@ -20,7 +20,7 @@ use crate::{
     paths,
     report::{Outputs, Report, Run},
     runner::{self, Ended},
-    sh,
+    setup, sh,
 };
 use anyhow::{bail, ensure, Context, Result};
 use clap::{Args, ValueEnum};
@@ -244,10 +244,7 @@ impl Anita {
         );
         let steps = self.steps()?;
         let qemu = self.qemu();
-        ensure!(
-            sh::on_path(qemu),
-            "there is no {qemu}: please install QEMU (qemu-system-x86 of Debian, qemu of pkgsrc)"
-        );
+        setup::guest_tools(qemu)?;
         let work = paths::target().join("anita");
         let _lock = sh::lock(&work)?;
         let accel = self.accel.choose(qemu, &work)?;

@@ -96,6 +96,15 @@ pub fn sanitizer_runtime(rust: &KernelRust, name: &str) -> Result<PathBuf> {
     Ok(library)
 }
 
+/// What boots a guest, and what anita is written with.
+pub fn guest_tools(qemu: &str) -> Result<()> {
+    let pexpect = || sh::works(sh::cmd("python3").args(["-c", "import pexpect"]));
+    need(&[
+        ("QEMU", "qemu-system-x86", &|| sh::on_path(qemu)),
+        ("pexpect for Python 3", "python3-pexpect", &pexpect),
+    ])
+}
+
 /// What compiles libFuzzer.
 pub fn fuzz_compiler() -> Result<()> {
     bindgen()?;

@@ -231,6 +231,32 @@ fn a_panic_is_the_test_s_that_was_under_way_and_the_rest_goes_on() {
 }
 
 #[test]
+fn a_panic_between_two_tests_is_the_first_one_s() {
+    let first = "1..2\n# one\nnot ok 1 - one\n#   a mount is left\npanic: in unmount\n";
+    let results = play(
+        &load_then("suite", Output::Tap),
+        [
+            comes_up(),
+            vec![dies("sh steps/suite.sh", End::Gone, first)],
+            comes_up(),
+            vec![
+                exits("sh steps/suite.sh 'one'", 0, "1..1\n# two\nok 1 - two\n"),
+                exits("halt", 0, ""),
+            ],
+        ],
+    );
+    assert_eq!(results[3].1, Outcome::Panic("in unmount".into()));
+    assert_eq!(
+        kinds(&results)[3..6],
+        [
+            ("suite:one", Kind::Panic),
+            ("suite:two", Kind::Pass),
+            ("guest:suite", Kind::Pass),
+        ]
+    );
+}
+
+#[test]
 fn a_program_that_gives_up_goes_on_in_another_guest() {
     let first = "1..3\n# one\nnot ok 1 - one\nBail out! one left a mount that does not go\n";
     let results = play(
