@@ -2,9 +2,10 @@
 //! they end in the format of TAP (the Test Anything Protocol, version 13).
 
 use crate::{raw, world::Guest};
+use puffs_conform::Play;
 use puffs_netbsd::{Gate, Kernel, WORDS};
 use puffs_rs::kern::{Errno, Result};
-use puffs_script::{cases, world::Calls, Case, BLOCKS, MNT};
+use puffs_script::{world::Calls, BLOCKS, MNT};
 use std::{
     fs::File,
     io::{self, Write as _},
@@ -60,14 +61,14 @@ pub(crate) fn main() -> ExitCode {
 }
 
 /// What a case needs that there is not.
-fn missing(case: &Case) -> Vec<String> {
-    let missing = case.needs.iter().filter(|&&need| !Guest::can(need));
+fn missing(case: &Play) -> Vec<String> {
+    let missing = case.needs().iter().filter(|&&need| !Guest::can(need));
     missing.map(|need| format!("{need:?}")).collect()
 }
 
 fn list() {
-    for case in cases::all() {
-        let rows: Vec<_> = case.rows.iter().map(u8::to_string).collect();
+    for case in Play::all() {
+        let rows: Vec<_> = case.rows().iter().map(u8::to_string).collect();
         let played = if missing(&case).is_empty() {
             "played"
         } else {
@@ -78,8 +79,7 @@ fn list() {
 }
 
 fn play(name: &str) -> std::result::Result<(), String> {
-    let all = cases::all();
-    let case = all.iter().find(|case| case.name() == name);
+    let case = Play::of(name);
     let case = case.ok_or_else(|| format!("there is no case {name}"))?;
     case.play(Rc::new(Guest));
     Ok(())
@@ -167,7 +167,7 @@ impl Plan {
 
     /// Runs it; was all well?
     fn run(&self) -> std::result::Result<bool, String> {
-        let mut cases = cases::all();
+        let mut cases = Play::all();
         if let Some(last) = &self.after {
             let place = cases.iter().position(|case| case.name() == *last);
             let place = place.ok_or_else(|| format!("there is no case {last}"))?;

@@ -30,7 +30,11 @@ impl Guest {
             Ability::Signals
                 | Ability::Mmap
                 | Ability::Fifos
+                | Ability::Kqueue
+                | Ability::Elsewhere
                 | Ability::KernelLocks
+                | Ability::Deadlocks
+                | Ability::AttributeCache
                 | Ability::DotdotCache
         )
     }

@@ -12,7 +12,11 @@
 
 use puffs_hosted::{
     kernel::{self, Kernel, Lwp},
-    server::{self, describe, memfs::MemFs, Answer, Client, Frame, Tap, Way},
+    server::{
+        self, describe,
+        memfs::{self, MemFs},
+        Answer, Client, Frame, Tap, Way,
+    },
     user::{Open, Task, User},
 };
 use puffs_rs::{
@@ -284,7 +288,7 @@ fn workload(show: &mut Show, user: &User, mount: &kernel::Mount) -> Option<()> {
         .to_owned();
     show.check(
         &format!("{} of {} blocks free on {name}", stat.bfree, stat.blocks),
-        stat.blocks == 4096 && name == "puffs|memfs",
+        stat.blocks == memfs::BLOCKS && name == "puffs|memfs",
     );
     let handle = user
         .getfh("/mnt/docs/letter", 64)

@@ -303,7 +303,7 @@ impl User {
         })
     }
 
-    fn cred(&self) -> *mut puffs_rs::kern::sys::kauth_cred {
+    pub(crate) fn cred(&self) -> *mut puffs_rs::kern::sys::kauth_cred {
         match self.creds().last() {
             Some(cred) => cred.raw(),
             None => unreachable!("a process is somebody's"),
@@ -573,6 +573,10 @@ impl User {
     /// # Errors
     /// What the walk and the file system say.
     pub fn mknod(&self, path: &str, vtype: Vtype, rdev: u64) -> Result<()> {
+        let is_root = self.creds().last().is_some_and(CredHold::is_root);
+        if self.shared.asks && vtype != Vtype::Fifo && !is_root {
+            return Err(errno(EPERM));
+        }
         let mut va = new_vattr(vtype, self.masked(0o644));
         va.rdev = rdev;
         self.make(path, &va)
@@ -584,6 +588,9 @@ impl User {
     /// What the walk and the file system say.
     pub fn symlink(&self, target: &str, path: &str) -> Result<()> {
         self.call(|| {
+            if target.len() >= MAXPATHLEN {
+                return Err(errno(ENAMETOOLONG));
+            }
             let (dir, name) = self.new_name(path)?;
             let va = new_vattr(Vtype::Lnk, self.masked(0o777));
             let name = self.last(&name, NameiOp::Create);
@@ -619,12 +626,11 @@ impl User {
     pub fn link(&self, from: &str, to: &str) -> Result<()> {
         self.call(|| {
             let vnode = self.walk(from, true, 0)?;
-            if vnode.is_dir() {
-                return Err(errno(EPERM));
-            }
+            elsewhere(to)?;
             let (dir, name) = self.new_name(to)?;
             let done = match vnops::lookup(&dir, &self.last(&name, NameiOp::Create)) {
                 Ok(_) => Err(Errno::EEXIST),
+                Err(Errno::ENOENT) if vnode.is_dir() => Err(errno(EPERM)),
                 Err(Errno::ENOENT) => vnops::link(&dir, &vnode, &self.last(&name, NameiOp::Create)),
                 Err(error) => Err(error),
             };
@@ -691,6 +697,7 @@ impl User {
             let vnode = vnops::lookup(&from_dir, &from_name);
             let from_dir = from_dir.unlock();
             let vnode = vnode?;
+            elsewhere(to)?;
             let (to_dir, to_name) = self.parent(to)?;
             if to_name == "." || to_name == ".." {
                 drop(to_dir.unlock());
@@ -1001,6 +1008,14 @@ impl User {
 
             mount.vfs_extattrctl(cmd, raw, namespace, name)
         })
+    }
+}
+
+/// What is not in a file system that is mounted is in another one.
+fn elsewhere(path: &str) -> Result<()> {
+    match vfs::find(path) {
+        Some(_) => Ok(()),
+        None => Err(Errno::EXDEV),
     }
 }
 

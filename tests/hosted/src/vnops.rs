@@ -47,8 +47,10 @@ const METACACHE: u32 = PK_PNODE_METACACHE_ATIME
     | PK_PNODE_METACACHE_MTIME
     | PK_PNODE_METACACHE_SIZE;
 
-/// How long a node without a name of its own time to live is kept, in ticks.
-const GRACE: i64 = 1000;
+/// A time to live, in ticks.
+fn ticks(ttl: Timespec) -> i64 {
+    ttl.sec * clock::HZ + ttl.nsec as i64 * clock::HZ / 1_000_000_000
+}
 
 /// A message of type `T`, as C code has it: a park and the memory that came
 /// with it.
@@ -327,7 +329,7 @@ fn makecn(pmp: &Pmp, kcn: &mut abi::Kcn, kcred: &mut abi::Kcred, name: &Componen
     unsafe { entry::puffs_makecn(kcn, kcred, name.raw(), i32::from(full)) };
 }
 
-fn credcvt(kcred: &mut abi::Kcred, cred: *mut kauth_cred) {
+pub(crate) fn credcvt(kcred: &mut abi::Kcred, cred: *mut kauth_cred) {
     // SAFETY: a part of a message, and a credential.
     unsafe { entry::puffs_credcvt(ptr::from_mut(kcred).cast(), cred) };
 }
@@ -416,7 +418,7 @@ pub(crate) fn lookup(dir: &VnodeRef, name: &Name<'_>) -> Result<VnodeRef> {
                 let over = uses_ttl(&pmp)
                     && found
                         .node()
-                        .is_some_and(|node| node.with(|state| state.expires <= clock::now_ticks()));
+                        .is_some_and(|node| node.with(|state| state.named <= clock::now_ticks()));
                 if !over {
                     return Ok(found);
                 }
@@ -445,11 +447,11 @@ pub(crate) fn lookup(dir: &VnodeRef, name: &Name<'_>) -> Result<VnodeRef> {
                 cache::enter(dir.handle(), held.component(), Some(found.handle()));
             }
             if let Some(node) = found.node() {
-                let ttl = msg.body().cn_ttl;
-                let ticks = ttl.sec * clock::HZ + ttl.nsec as i64 * clock::HZ / 1_000_000_000;
+                let ticks = ticks(msg.body().cn_ttl);
                 node.with(|state| {
                     state.nlookup += 1;
-                    state.expires = clock::now_ticks() + ticks;
+                    state.named = clock::now_ticks() + ticks;
+                    state.expires = state.named;
                 });
             }
             return Ok(found);
@@ -485,7 +487,7 @@ pub(crate) fn create(dir: &VnodeRef, name: &Name<'_>, va: &Vattr) -> Result<Vnod
                 let body = msg.body();
                 (&mut body.cn, &mut body.cn_cred, &mut body.va)
             },
-            |msg| msg.body().newnode,
+            |msg| (msg.body().newnode, msg.body().cn_ttl),
         ),
         Ok(Vtype::Dir) => make::<vn::Mkdir>(
             dir,
@@ -495,7 +497,7 @@ pub(crate) fn create(dir: &VnodeRef, name: &Name<'_>, va: &Vattr) -> Result<Vnod
                 let body = msg.body();
                 (&mut body.cn, &mut body.cn_cred, &mut body.va)
             },
-            |msg| msg.body().newnode,
+            |msg| (msg.body().newnode, msg.body().cn_ttl),
         ),
         _ => make::<vn::Mknod>(
             dir,
@@ -505,7 +507,7 @@ pub(crate) fn create(dir: &VnodeRef, name: &Name<'_>, va: &Vattr) -> Result<Vnod
                 let body = msg.body();
                 (&mut body.cn, &mut body.cn_cred, &mut body.va)
             },
-            |msg| msg.body().newnode,
+            |msg| (msg.body().newnode, msg.body().cn_ttl),
         ),
     }
 }
@@ -515,7 +517,7 @@ fn make<T: Message>(
     name: &Name<'_>,
     va: &Vattr,
     parts: impl Fn(&mut Msg<T>) -> (&mut abi::Kcn, &mut abi::Kcred, &mut Vattr),
-    made: impl Fn(&mut Msg<T>) -> Cookie,
+    made: impl Fn(&mut Msg<T>) -> (Cookie, Timespec),
 ) -> Result<VnodeRef> {
     let _kernel = KernelLock::enter_for_fs();
     let pmp = pmp_of(dir)?;
@@ -525,16 +527,16 @@ fn make<T: Message>(
     makecn(&pmp, kcn, kcred, &held);
     *attributes = *va;
     msg.ask(&pmp, [dir.node_raw(), NONE])?;
-    let cookie = made(&mut msg);
+    let (cookie, ttl) = made(&mut msg);
     let vtype = Vtype::try_from(va.vtype).unwrap_or(Vtype::Bad);
-    named(&pmp, dir, &held, cookie, vtype, va.rdev)
+    named(&pmp, dir, &held, (cookie, ttl), vtype, va.rdev)
 }
 
 fn named(
     pmp: &Pmp,
     dir: &VnodeRef,
     name: &ComponentHold,
-    cookie: Cookie,
+    (cookie, ttl): (Cookie, Timespec),
     vtype: Vtype,
     rdev: u64,
 ) -> Result<VnodeRef> {
@@ -548,7 +550,8 @@ fn named(
     if let Some(node) = made.node() {
         node.with(|state| {
             state.nlookup += 1;
-            state.expires = clock::now_ticks() + GRACE;
+            state.named = clock::now_ticks() + ticks(ttl);
+            state.expires = state.named;
         });
     }
     Ok(made)
@@ -573,8 +576,8 @@ pub(crate) fn symlink(
         *to = from;
     }
     msg.ask(&pmp, [dir.node_raw(), NONE])?;
-    let cookie = msg.body().newnode;
-    named(&pmp, dir, &held, cookie, Vtype::Lnk, 0)
+    let made = (msg.body().newnode, msg.body().cn_ttl);
+    named(&pmp, dir, &held, made, Vtype::Lnk, 0)
 }
 
 /// VOP_READLINK.
@@ -978,6 +981,9 @@ pub(crate) fn read(
 ) -> Result<Vec<u8>> {
     let _kernel = KernelLock::enter_for_fs();
     let pmp = pmp_of(vnode)?;
+    if len == 0 {
+        return Ok(Vec::new());
+    }
     if !uses_pagecache(&pmp) || vnode.vtype() != Vtype::Reg as u32 {
         return read_direct(vnode, offset, len, cred);
     }
@@ -1045,6 +1051,9 @@ pub(crate) fn write(
 ) -> Result<usize> {
     let _kernel = KernelLock::enter_for_fs();
     let pmp = pmp_of(vnode)?;
+    if data.is_empty() {
+        return Ok(0);
+    }
     if !uses_pagecache(&pmp) || vnode.vtype() != Vtype::Reg as u32 {
         return write_direct(vnode, offset, data, cred);
     }

@@ -8,7 +8,7 @@ use crate::{
     vnops::{self, vattr_null},
 };
 use puffs_rs::{
-    abi::{vn, KArgs, Payload, StatvfsBuf, Timespec, Vattr, Vtype},
+    abi::{consts::EXTNAMELEN, vn, KArgs, Payload, StatvfsBuf, Timespec, Vattr, Vtype},
     kern::{Errno, Result},
 };
 use puffs_script::{
@@ -29,6 +29,8 @@ use std::{
 const EBADF: i32 = 9;
 /// No such system call.
 const ENOSYS: i32 = 78;
+/// File name too long.
+const ENAMETOOLONG: i32 = 63;
 
 /// `EXTATTR_NAMESPACE_USER`.
 const NAMESPACE_USER: i32 = 1;
@@ -55,6 +57,20 @@ impl Hosted {
             kernel: Mutex::new(Some(Kernel::boot())),
         })
     }
+
+    /// What a hosted kernel can do.
+    pub fn can(ability: Ability) -> bool {
+        !matches!(
+            ability,
+            Ability::Mmap
+                | Ability::Fifos
+                | Ability::Kqueue
+                | Ability::KernelLocks
+                | Ability::Deadlocks
+                | Ability::DotdotCache
+                | Ability::AttributeCache
+        )
+    }
 }
 
 impl World for Hosted {
@@ -63,10 +79,7 @@ impl World for Hosted {
     }
 
     fn can(&self, ability: Ability) -> bool {
-        !matches!(
-            ability,
-            Ability::Mmap | Ability::Fifos | Ability::KernelLocks | Ability::DotdotCache
-        )
+        Hosted::can(ability)
     }
 
     fn process(&self, name: &str) -> Arc<dyn Process> {
@@ -529,6 +542,7 @@ impl Calls for HostedCalls<'_> {
             room,
             |msg, _| {
                 msg.attrnamespace = NAMESPACE_USER;
+                vnops::credcvt(&mut msg.cred, self.user.cred());
                 put_name(&mut msg.attrname, name);
                 msg.resid = room;
             },
@@ -543,6 +557,7 @@ impl Calls for HostedCalls<'_> {
             0,
             |msg, _| {
                 msg.attrnamespace = NAMESPACE_USER;
+                vnops::credcvt(&mut msg.cred, self.user.cred());
                 put_name(&mut msg.attrname, name);
                 msg.datasize = 1;
             },
@@ -557,6 +572,7 @@ impl Calls for HostedCalls<'_> {
             room,
             |msg, _| {
                 msg.attrnamespace = NAMESPACE_USER;
+                vnops::credcvt(&mut msg.cred, self.user.cred());
                 msg.flag = LIST_LENPREFIX;
                 msg.resid = room;
             },
@@ -571,6 +587,7 @@ impl Calls for HostedCalls<'_> {
             0,
             |msg, _| {
                 msg.attrnamespace = NAMESPACE_USER;
+                vnops::credcvt(&mut msg.cred, self.user.cred());
                 msg.flag = LIST_LENPREFIX;
                 msg.datasize = 1;
             },
@@ -579,12 +596,16 @@ impl Calls for HostedCalls<'_> {
     }
 
     fn extattr_set(&self, path: &str, name: &str, data: &[u8]) -> Result<usize> {
+        if name.len() >= EXTNAMELEN {
+            return Err(errno(ENAMETOOLONG));
+        }
         let vnode = self.user.vnode(path)?;
         let left = self.user.ask::<vn::Setextattr, _>(
             vnode,
             data.len(),
             |msg, payload| {
                 msg.attrnamespace = NAMESPACE_USER;
+                vnops::credcvt(&mut msg.cred, self.user.cred());
                 put_name(&mut msg.attrname, name);
                 msg.resid = data.len();
                 payload.copy_from_slice(data);
@@ -605,6 +626,7 @@ impl Calls for HostedCalls<'_> {
             0,
             |msg, _| {
                 msg.attrnamespace = NAMESPACE_USER;
+                vnops::credcvt(&mut msg.cred, self.user.cred());
                 put_name(&mut msg.attrname, name);
             },
             |_, _| (),

@@ -45,6 +45,7 @@ pub struct Kernel<G>(G);
 const GETPID: i32 = 20;
 const OPEN: i32 = 5;
 const CLOSE: i32 = 6;
+const FCNTL: i32 = 92;
 const MODCTL: i32 = 246;
 
 /// `O_RDWR`.
@@ -56,6 +57,7 @@ pub const O_CREAT: i32 = 0x200;
 
 const MODCTL_LOAD: i64 = 0;
 const MODCTL_UNLOAD: i64 = 1;
+const F_CLOSEM: i64 = 10;
 
 /// An argument.
 enum Arg<'a> {
@@ -165,6 +167,15 @@ impl<G: Gate> Kernel<G> {
         let load = [file.as_ptr() as u64, 0, 0, 0];
         let arguments = [Arg::Int(MODCTL_LOAD), Arg::InAs(load.as_bytes())];
         self.call(MODCTL, arguments).map(drop)
+    }
+
+    /// Closes all files of the process (`F_CLOSEM`).
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn close_files(&self) -> Result<()> {
+        let from = int(0);
+        self.call(FCNTL, [from, Arg::Int(F_CLOSEM)]).map(drop)
     }
 
     /// Unloads a module by `modctl(2)`, also one that is part of the kernel.

@@ -1,4 +1,4 @@
-//! Plays scripted cases on a rump kernel: NetBSD's own VFS, putter device and
+//! Plays scripted cases and conformance checks on a rump kernel: NetBSD's own VFS, putter device and
 //! vnode operations, in this process. See `docs/TESTING.md`; the driver's verb
 //! `rump-test` calls this.
 //!
@@ -14,7 +14,7 @@ mod kernel;
 mod signals;
 mod world;
 
-use puffs_script::{cases, Case};
+use puffs_conform::Play;
 use std::{
     panic,
     process::{self, ExitCode},
@@ -49,23 +49,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn fits(case: &Case) -> bool {
-    case.needs.iter().all(|&ability| Rump::can(ability))
-}
-
 fn list() {
-    for case in cases::all() {
-        let rows: Vec<_> = case.rows.iter().map(u8::to_string).collect();
-        let played = if fits(&case) { "played" } else { "left out" };
-        println!("{}\t{}\t{played}", case.name(), rows.join(","));
+    for play in Play::all() {
+        let rows: Vec<_> = play.rows().iter().map(u8::to_string).collect();
+        let fits = play.needs().iter().all(|&ability| Rump::can(ability));
+        let played = if fits { "played" } else { "left out" };
+        println!("{}\t{}\t{played}", play.name(), rows.join(","));
     }
 }
 
 fn play(name: &str) -> Result<(), String> {
-    let all = cases::all();
-    let case = all.iter().find(|case| case.name() == name);
-    let case = case.ok_or_else(|| format!("there is no case {name}"))?;
-    case.play(Rump::boot()?);
+    let play = Play::of(name).ok_or_else(|| format!("there is no case {name}"))?;
+    play.play(Rump::boot()?);
     Ok(())
 }
 

@@ -93,9 +93,10 @@ impl Rump {
             ability,
             Ability::Signals
                 | Ability::SharedReaders
-                | Ability::Fifos
+                | Ability::Kqueue
                 | Ability::KernelLocks
                 | Ability::DotdotCache
+                | Ability::AttributeCache
         )
     }
 }
@@ -178,6 +179,11 @@ fn release(before: *mut RawLwp) {
 impl Inner {
     fn fork() -> Inner {
         let before = current_lwp();
+        // Not the child of a process that the caller may be a thread of: whose
+        // that is matters.
+        if !before.is_null() {
+            switch(std::ptr::null_mut());
+        }
         // SAFETY: the caller becomes the first thread; what it was is kept.
         let error = unsafe { (functions().rump_pub_lwproc_rfork)(NO_FILES) };
         assert_eq!(error, 0, "rfork");
@@ -207,6 +213,9 @@ impl Drop for Inner {
     fn drop(&mut self) {
         let before = current_lwp();
         switch(self.first);
+        // A thread of the server may not come or go while a process ends in a
+        // rump kernel, and files are closed with its help: before that.
+        let _ = kernel_alone().close_files();
         release(before);
     }
 }

@@ -23,10 +23,19 @@ pub enum Ability {
     BoundedFrames,
     /// `mmap(2)`, `exec(3)` and the like: the page cache as a process sees it.
     Mmap,
-    /// Fifos can be opened, and `kqueue(2)` watches them.
+    /// Fifos can be opened.
     Fifos,
+    /// `kqueue(2)` watches files.
+    Kqueue,
+    /// There is another file system beside the one that is mounted, and files
+    /// could be moved there if they could be moved at all.
+    Elsewhere,
     /// The kernel keeps advisory locks of a file system whose server does not.
     KernelLocks,
+    /// And it sees who would wait for himself: it looks at what threads sleep for.
+    Deadlocks,
+    /// Attributes are cached for as long as they hold (`PUFFS_KFLAG_CACHE_FS_TTL`).
+    AttributeCache,
     /// Parents of directories are remembered (`PUFFS_KFLAG_CACHE_DOTDOT`).
     DotdotCache,
     /// Several threads may read one descriptor of the device at once

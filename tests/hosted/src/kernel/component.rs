@@ -47,6 +47,11 @@ impl CredHold {
     pub(crate) fn raw(&self) -> *mut kauth_cred {
         raw(self.0.handle)
     }
+
+    /// Is it the superuser's?
+    pub(crate) fn is_root(&self) -> bool {
+        self.0.uid == 0
+    }
 }
 
 impl Drop for CredHold {

@@ -281,6 +281,8 @@ pub(crate) struct NodeState {
     pub(crate) notified: u64,
     /// How often the server told of it.
     pub(crate) nlookup: i32,
+    /// When its name is over, in ticks.
+    pub(crate) named: i64,
     /// When its name and its grace are over, in ticks.
     pub(crate) expires: i64,
 }
