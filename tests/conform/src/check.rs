@@ -340,10 +340,7 @@ fn serve(device: &dyn Device, fs: &Mutex<MemFs>) {
     while let Ok(request) = device.read() {
         let mut fs = fs.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = fs.serve(&request);
-        loop {
-            let Some(reply) = next.take().or_else(|| fs.late()) else {
-                break;
-            };
+        while let Some(reply) = next.take().or_else(|| fs.late()) {
             // A mount that goes away meanwhile shows at the next read.
             let _ = device.write(reply.bytes());
         }

@@ -17,6 +17,7 @@ pub mod errno;
 pub mod memfs;
 mod model;
 mod play;
+pub mod table;
 
 pub use bed::{Bed, Entry, File, Outcome};
 pub use check::{Check, Flags};

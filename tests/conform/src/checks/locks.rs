@@ -126,7 +126,8 @@ const CHECKS: [(&str, Body); 10] = [
         file.lock(on(Write, 0, 1), false).done();
         let waiter = b.meanwhile(|calls| {
             let file = calls.open("/mnt/f", How::WRITE)?;
-            calls.lock(file, on(Write, 1, 1), false)?;
+            // Who looks whether it has it may have it at that moment.
+            calls.lock(file, on(Write, 1, 1), true)?;
             let done = calls.lock(file, on(Write, 0, 1), true);
             calls.close(file)?;
             done

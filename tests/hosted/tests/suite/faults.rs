@@ -12,7 +12,10 @@ use puffs_hosted::{
         self, fails, served, Fault, Kernel, Kind, Mount, Plan, MNT_FORCE, MNT_LAZY, MNT_WAIT, PAGE,
         SIGINT, SIGTERM, SIGUSR1,
     },
-    server::{memfs::MemFs, mount_args, Client, Frame},
+    server::{
+        memfs::{self, MemFs},
+        mount_args, Client, Frame,
+    },
     user::{Open, Task, User},
     vnops::vattr_null,
 };
@@ -312,7 +315,7 @@ impl Script {
     fn work(&self, fs: &Mounted) -> Step {
         let user = &self.user;
         let blocks = self.get("statvfs", || user.statvfs(MNT))?.blocks;
-        assert_eq!(blocks, 4096);
+        assert_eq!(blocks, memfs::BLOCKS);
         self.make("mkdir", || user.mkdir("/mnt/d"))?;
         let file = self.get("open", || user.open("/mnt/d/f", Open::CREATE))?;
         let cookie = file.vnode().cookie();

@@ -1,0 +1,5 @@
+//! Prints the table of the checks.
+
+fn main() {
+    print!("{}", puffs_conform::table::markdown());
+}
