@@ -19,6 +19,7 @@ pub(crate) const KILL: i32 = 37;
 pub(crate) const UMASK: i32 = 60;
 pub(crate) const DUP2: i32 = 90;
 pub(crate) const FCNTL: i32 = 92;
+pub(crate) const SYSCTL: i32 = 202;
 pub(crate) const SIGPROCMASK: i32 = 293;
 pub(crate) const LWP_CREATE: i32 = 309;
 pub(crate) const LWP_KILL: i32 = 318;
