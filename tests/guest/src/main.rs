@@ -4,12 +4,13 @@
 //! ```text
 //! puffs-guest list           each case: its name, its rows, and whether it is played
 //! puffs-guest play CASE      plays one
-//! puffs-guest run [--stock] [--module FILE] [--limit SECONDS] [--after CASE] [--filter TEXT]...
-//!                            plays all (those after that one, those of that name), one
-//!                            after another, and writes how they end in the format of
-//!                            TAP; --module loads puffs from there before the first, and
-//!                            unloads it after the last; --stock leaves out the cases
-//!                            that the C code is known to get wrong
+//! puffs-guest run [--stock] [--module FILE] [--limit SECONDS] [--after CASE]
+//!                 [--filter TEXT]... [--without TEXT]...
+//!                            plays all (those after that one, those of these names and
+//!                            not of those), one after another, and writes how they end
+//!                            in the format of TAP; --module loads puffs from there
+//!                            before the first, and unloads it after the last; --stock
+//!                            leaves out the cases that the C code is known to get wrong
 //! ```
 
 // On other systems it is only compiled.

@@ -18,7 +18,8 @@ use std::{
 };
 
 const USAGE: &str = "puffs-guest list | play CASE \
-    | run [--stock] [--module FILE] [--limit SECONDS] [--after CASE] [--filter TEXT]...";
+    | run [--stock] [--module FILE] [--limit SECONDS] [--after CASE] [--filter TEXT]... \
+    [--without TEXT]...";
 
 /// How long a case may take, in seconds, unless something else is said.
 const LIMIT: u64 = 60;
@@ -132,6 +133,7 @@ struct Plan {
     /// Those up to this one have been run.
     after: Option<String>,
     filters: Vec<String>,
+    without: Vec<String>,
 }
 
 /// How a case ended.
@@ -148,6 +150,7 @@ impl Plan {
             limit: Duration::from_secs(LIMIT),
             after: None,
             filters: Vec::new(),
+            without: Vec::new(),
         };
         let mut words = options.iter().copied();
         while let Some(option) = words.next() {
@@ -160,6 +163,7 @@ impl Plan {
                 "--module" => plan.module = Some(value.into()),
                 "--after" => plan.after = Some(value.into()),
                 "--filter" => plan.filters.push(value.into()),
+                "--without" => plan.without.push(value.into()),
                 "--limit" => {
                     let seconds = value.parse().map_err(|_| USAGE)?;
                     plan.limit = Duration::from_secs(seconds);
@@ -172,8 +176,9 @@ impl Plan {
 
     fn wants(&self, case: &Play) -> bool {
         let name = case.name();
-        let named = |filter: &String| name.contains(filter.as_str());
+        let named = |text: &String| name.contains(text.as_str());
         (self.filters.is_empty() || self.filters.iter().any(named))
+            && !self.without.iter().any(named)
             && (!self.stock || case.rows().is_empty())
     }
 
