@@ -85,7 +85,7 @@ struct Case {
 /// The suite of the scripted cases.
 const CASES: &str = "cases";
 /// That of the conformance checks, and how their names begin.
-const CONFORM: &str = "conform";
+pub const CONFORM: &str = "conform";
 
 impl Case {
     /// What it is of.

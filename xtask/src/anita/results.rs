@@ -1,6 +1,9 @@
 //! The results that a step's output has for tests of its own.
 
-use crate::report::{Outcome, TestResult};
+use crate::{
+    report::{Outcome, TestResult},
+    rump_test::CONFORM,
+};
 
 /// What a step printed about its tests.
 #[derive(Default)]
@@ -50,6 +53,15 @@ pub fn tap(suite: &str, output: &str) -> Parsed {
     parsed
 }
 
+/// The suite of a test: the conformance checks, of whose names this is the
+/// beginning, have their own, as they do on a rump kernel.
+pub fn tap_suite<'a>(suite: &'a str, title: &str) -> &'a str {
+    match title.split("::").next() {
+        Some(CONFORM) => CONFORM,
+        _ => suite,
+    }
+}
+
 /// One test's line.
 fn tap_line(suite: &str, line: &str) -> Option<TestResult> {
     let (passed, rest) = match line.strip_prefix("not ok") {
@@ -76,9 +88,10 @@ fn tap_line(suite: &str, line: &str) -> Option<TestResult> {
         (_, true) => Outcome::Pass,
         (_, false) => Outcome::Fail(String::new()),
     };
+    let title = title.trim().replace("\\#", "#").replace("\\\\", "\\");
     Some(TestResult {
-        suite: suite.to_owned(),
-        name: title.trim().replace("\\#", "#").replace("\\\\", "\\"),
+        suite: tap_suite(suite, &title).to_owned(),
+        name: title,
         outcome,
         seconds: seconds.unwrap_or_default(),
         output: String::new(),
@@ -196,6 +209,20 @@ mod tests {
         );
         assert_eq!(parsed.results[0].seconds, 0.25);
         assert_eq!(parsed.results[1].output.lines().count(), 3);
+    }
+
+    #[test]
+    fn conformance_checks_are_a_suite_of_their_own() {
+        let output = "ok 1 - readers::two\nok 2 - conform::names::a_name_is_taken::default\n";
+        let results = tap("cases", output).results;
+        let ids: Vec<_> = results.iter().map(TestResult::id).collect();
+        assert_eq!(
+            ids,
+            [
+                "cases:readers::two",
+                "conform:conform::names::a_name_is_taken::default"
+            ]
+        );
     }
 
     #[test]

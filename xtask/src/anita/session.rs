@@ -169,7 +169,7 @@ impl Session<'_> {
                 // The test is what failed.
                 (true, Some(test)) => {
                     let (suite, name) = match step.output {
-                        Output::Tap => (step.name.as_str(), test.as_str()),
+                        Output::Tap => (results::tap_suite(&step.name, &test), test.as_str()),
                         _ => test.split_once(':').unwrap_or((&step.name, &test)),
                     };
                     self.report(suite, name, outcome, begun, &text);
