@@ -62,7 +62,8 @@ pub fn step(sanitizer: Sanitizer, limit: Duration) -> Result<Outcome> {
 }
 
 /// The programs of tests of the hosted kernel, but for those that need it to be
-/// built for models.
+/// built for models, and for `conform`: its tests are many, and each is the
+/// system calls of one thread, which others make as well.
 const PROGRAMS: [&str; 2] = ["cases", "suite"];
 
 /// Runs those tests that are wanted, but for those in programs or modules that

@@ -3,8 +3,9 @@
 //! What `puffs_vnops.c` does for the protocol is done here: which message an
 //! operation sends, which nodes it is about, what is referenced and unlocked
 //! while it waits, what a node caches. They call the core by its exported C
-//! functions, as C does. Everything else that a real file system has (access
-//! checks, special files, advisory locks) is left out.
+//! functions, as C does. What NetBSD does besides for files of its own is left
+//! out: what goes through devices and fifos, memory that is mapped, locks and
+//! parents that the kernel keeps (`world::Hosted::can`).
 
 use crate::kernel::{
     big::KernelLock,
