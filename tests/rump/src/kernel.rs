@@ -190,6 +190,14 @@ pub(crate) fn boot() -> Result<(), String> {
         // SAFETY: the type is that of the variable of this name.
         unsafe { library.get::<*const c_int>(variable) }.ok()
     });
+    let ticks = ticks.map(|ticks| *ticks);
+    // NetBSD 10 has a function instead.
+    let function = b"rumpns_getticks";
+    let get_ticks = libraries.iter().find_map(|library| {
+        // SAFETY: the type is that of the function of this name.
+        unsafe { library.get::<unsafe extern "C" fn() -> c_int>(function) }.ok()
+    });
+    let get_ticks = get_ticks.map(|get_ticks| *get_ticks);
     // For good: threads of the kernel run in it until the process ends.
     std::mem::forget(libraries);
     let functions = FUNCTIONS.get_or_init(|| functions);
@@ -200,18 +208,21 @@ pub(crate) fn boot() -> Result<(), String> {
     if error != 0 {
         return Err(format!("rump_init: {error}"));
     }
-    if let Some(ticks) = ticks {
-        wait_for_a_tick(*ticks);
-    }
+    wait_for_a_tick(|| match (ticks, get_ticks) {
+        // SAFETY: it is the kernel's variable, which is only read.
+        (Some(ticks), _) => unsafe { ticks.read_volatile() },
+        // SAFETY: it only reads, from wherever it is called.
+        (None, Some(get_ticks)) => unsafe { get_ticks() },
+        (None, None) => 1,
+    });
     Ok(())
 }
 
 /// `puffs_vnop_getattr` takes a time of 0 for one that is over, and attributes
 /// that were never cached for cached ones where it is not: before the first
 /// tick of the clock (and when the count of ticks, an `int`, is negative).
-fn wait_for_a_tick(ticks: *const c_int) {
-    // SAFETY: it is the kernel's variable, which is only read.
-    while unsafe { ticks.read_volatile() } == 0 {
+fn wait_for_a_tick(ticks: impl Fn() -> c_int) {
+    while ticks() == 0 {
         std::thread::sleep(Duration::from_millis(1));
     }
 }
