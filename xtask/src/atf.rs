@@ -257,7 +257,18 @@ impl Case {
         own.map_or(limit.min(TIMEOUT), Duration::from_secs)
     }
 
-    /// Something that the case says it needs and this system lacks.
+    /// The programs that it needs and does not say so.
+    fn unsaid(&self) -> &'static [&'static str] {
+        let of = self.metadata.get("X-fs.type").map(String::as_str);
+        match (&*self.suite, of) {
+            (_, Some("p2k_ffs")) => &["newfs", "rump_ffs"],
+            // The lower layer is ffs, whatever the upper one is.
+            ("fs/vfs/t_union", _) => &["newfs"],
+            _ => &[],
+        }
+    }
+
+    /// Something that the case needs and this system lacks.
     fn missing(&self) -> Option<String> {
         let words = |name: &str| {
             let value = self.metadata.get(name).map_or("", String::as_str);
@@ -267,12 +278,8 @@ impl Case {
             true => Path::new(program).is_file(),
             false => sh::on_path(program),
         };
-        // Those of p2k do not say so.
-        let of_p2k: &[&str] = match words("X-fs.type").next() {
-            Some("p2k_ffs") => &["newfs", "rump_ffs"],
-            _ => &[],
-        };
-        let mut programs = words("require.progs").chain(of_p2k.iter().copied());
+        let unsaid = self.unsaid();
+        let mut programs = words("require.progs").chain(unsaid.iter().copied());
         if let Some(program) = programs.find(|program| !found(program)) {
             return Some(format!("there is no program {program}"));
         }
