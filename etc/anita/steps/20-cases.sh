@@ -4,4 +4,8 @@
 . ./lib.sh
 
 have puffs-guest || skip "no puffs-guest was handed over"
-exec puffs-guest run ${1:+--after "$1"}
+# The C code does not survive a case that shows what it gets wrong; those are
+# left out. docs/DEFECTS.md has them.
+stock=
+[ "$LIBRARY" = stock ] && stock=--stock
+exec puffs-guest run $stock ${1:+--after "$1"}
