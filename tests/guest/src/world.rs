@@ -23,7 +23,8 @@ const SIGTERM: i32 = 15;
 pub(crate) struct Guest;
 
 impl Guest {
-    /// What it can do.
+    /// What it can do. Who would wait for himself it sees in processes of one
+    /// thread only, and those here have one more, which starts the others.
     pub(crate) fn can(ability: Ability) -> bool {
         matches!(
             ability,
@@ -33,7 +34,6 @@ impl Guest {
                 | Ability::Kqueue
                 | Ability::Elsewhere
                 | Ability::KernelLocks
-                | Ability::Deadlocks
                 | Ability::AttributeCache
                 | Ability::DotdotCache
         )
