@@ -59,7 +59,7 @@ pub struct Anita {
     /// The kernel's source tree, to make the module
     #[arg(long, value_name = "DIR", requires = "stock_objs")]
     headers: Option<PathBuf>,
-    /// Where that kernel's build left puffs_vnops.o and puffs_compat.o, to make the module
+    /// Where that kernel's build left puffs_vnops.o, to make the module
     #[arg(long, value_name = "DIR", requires = "headers")]
     stock_objs: Option<PathBuf>,
     /// A kernel option to compile the shim with, if the module is made

@@ -3,8 +3,8 @@
 
 use puffs_rs::abi::{
     consts::{MAXPATHLEN, MSG_MAXSIZE, VNOVAL},
-    vfs, vn, Cookie, CredKind, Kcn, KernelCred, Message, NameiOp, OpClass, Payload, Req, Timespec,
-    Vattr, VfsOp, VnOp, Vtype,
+    time32, vfs, vn, Cookie, CredKind, Kcn, KernelCred, Message, NameiOp, OpClass, Payload, Req,
+    Timespec, Vattr, VfsOp, VnOp, Vtype,
 };
 use std::mem::offset_of;
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
@@ -98,6 +98,22 @@ pub fn of(request: &[u8]) -> Option<&'static Op> {
     let class = req.opclass & puffs_rs::abi::OPCLASS_MASK;
     OPS.iter()
         .find(|op| op.class == class && op.op == req.optype)
+}
+
+/// How long the message is for servers with a 32-bit `time_t`, if it has another
+/// form for them.
+pub fn time32_size(op: &Op) -> Option<usize> {
+    if op.class == u16::from(OpClass::Vfs) {
+        let is_fhtovp = op.op == u16::from(VfsOp::Fhtovp);
+        return is_fhtovp.then_some(size_of::<time32::FhToNode>());
+    }
+    match VnOp::try_from(op.op).ok()? {
+        VnOp::Lookup => Some(size_of::<time32::Lookup>()),
+        VnOp::Create | VnOp::Mknod | VnOp::Mkdir => Some(size_of::<time32::Create>()),
+        VnOp::Symlink => Some(size_of::<time32::Symlink>()),
+        VnOp::Getattr | VnOp::Setattr => Some(size_of::<time32::Attributes>()),
+        _ => None,
+    }
 }
 
 fn with<T: FromBytes + IntoBytes + KnownLayout>(message: &mut [u8], f: impl FnOnce(&mut T)) {
@@ -208,6 +224,10 @@ pub fn reply(request: &[u8], cookie: Cookie) -> Vec<u8> {
     // As much room as the kernel has.
     reply.resize(asked.buflen.clamp(size_of::<Req>(), 1 << 18), 0);
     with(&mut reply, |req: &mut Req| req.rv = 0);
+    if time32_size(op).is_some_and(|size| (size..op.size).contains(&asked.buflen)) {
+        fill_time32(op, &mut reply, cookie);
+        return reply;
+    }
     match (op.class, op.op) {
         (2, n) if n == VnOp::Lookup as u16 => with(&mut reply, |msg: &mut vn::Lookup| {
             (msg.newnode, msg.vtype, msg.size) = (cookie, Vtype::Reg.into(), 8192);
@@ -273,6 +293,25 @@ pub fn reply(request: &[u8], cookie: Cookie) -> Vec<u8> {
         _ => reply.truncate(op.size),
     }
     reply
+}
+
+/// Fills a reply in the form for servers with a 32-bit `time_t`.
+fn fill_time32(op: &Op, reply: &mut [u8], cookie: Cookie) {
+    if op.class == u16::from(OpClass::Vfs) {
+        return with(reply, |msg: &mut time32::FhToNode| {
+            (msg.fhcookie, msg.vtype, msg.size) = (cookie, Vtype::Reg.into(), 8192);
+        });
+    }
+    match VnOp::try_from(op.op) {
+        Ok(VnOp::Lookup) => with(reply, |msg: &mut time32::Lookup| {
+            (msg.newnode, msg.vtype, msg.size) = (cookie, Vtype::Reg.into(), 8192);
+        }),
+        Ok(VnOp::Symlink) => with(reply, |msg: &mut time32::Symlink| msg.newnode = cookie),
+        Ok(VnOp::Getattr | VnOp::Setattr) => with(reply, |msg: &mut time32::Attributes| {
+            (msg.va.vtype, msg.va.size, msg.va.nlink) = (Vtype::Non.into(), 8192, 1);
+        }),
+        _ => with(reply, |msg: &mut time32::Create| msg.newnode = cookie),
+    }
 }
 
 /// Lists one file, if there is room for that.
