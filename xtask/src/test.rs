@@ -179,11 +179,13 @@ fn unsafe_audit() -> Result<()> {
 
 fn clippy() -> Result<()> {
     setup::host_rust_tools()?;
-    let models: &[&str] = &["--features", MODELS];
-    for features in [&[], models] {
+    let all: &[&str] = &["--workspace", "--all-targets"];
+    // What is another program on the schedules of a search.
+    let models = [&["--package", "puffs-hosted", "--lib"], &MODELS[..]].concat();
+    for selection in [all, &models] {
         sh::run(
-            cargo(&["clippy", "--workspace", "--all-targets", "--quiet"])
-                .args(features)
+            cargo(&["clippy", "--quiet"])
+                .args(selection)
                 .args(["--", "-D", "warnings"]),
         )?;
     }
@@ -211,21 +213,19 @@ fn sanitize(sanitizer: Sanitizer, options: &Test) -> Result<Count> {
     sanitize::step(sanitizer, options.limit()).map(Count::from)
 }
 
-/// The feature that the models need.
-const MODELS: &str = "puffs-hosted/shuttle";
+/// The models, and the feature that they need.
+const MODELS: [&str; 6] = [
+    "--features",
+    "puffs-hosted/shuttle",
+    "--test",
+    "models",
+    "--test",
+    "schedules",
+];
 
 /// The hosted kernel on schedules that a search makes: see docs/TESTING.md.
 fn models(options: &Test) -> Result<Count> {
-    let selection = [
-        "test",
-        "--workspace",
-        "--features",
-        MODELS,
-        "--test",
-        "models",
-        "--test",
-        "schedules",
-    ];
+    let selection = [&["test", "--workspace"], &MODELS[..]].concat();
     // Who asks for more schedules gives them the time.
     let limit = Duration::from_secs(match std::env::var_os("PUFFS_MODEL_RUNS") {
         Some(_) => u64::from(u32::MAX),
