@@ -49,15 +49,6 @@ impl KBytes {
         Some(KBytes { start, len })
     }
 
-    /// Takes over memory that a C function allocated.
-    ///
-    /// # Safety
-    /// `start` is `len` initialised bytes, not 0, that `pk_free` takes, and
-    /// the caller gives them up.
-    pub unsafe fn from_raw(start: NonNull<u8>, len: usize) -> KBytes {
-        KBytes { start, len }
-    }
-
     /// Where the bytes start. C code that holds this pointer may use it while
     /// no reference from [`bytes`](Self::bytes) or
     /// [`bytes_mut`](Self::bytes_mut) is alive.

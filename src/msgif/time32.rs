@@ -14,7 +14,6 @@ use core::mem::offset_of;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 /// What differs.
-#[derive(Clone, Copy)]
 enum Part {
     Attributes,
     Device,
@@ -190,54 +189,37 @@ fn time_to_native(time: time32::Timespec) -> Timespec {
     }
 }
 
-/// C: `vattr_to_50`.
+/// Copies the attributes that have the same type in both forms.
+macro_rules! copy_alike {
+    ($from:ident to $to:ident) => {
+        copy_alike!($from to $to: vtype mode nlink uid gid fileid size blocksize gen flags bytes filerev vaflags)
+    };
+    ($from:ident to $to:ident: $($field:ident)+) => { $( $to.$field = $from.$field; )+ };
+}
+
+/// C: `vattr_to_50`, which has the flags of the file in `vaflags`.
 fn to_time32(native: &Vattr) -> time32::Vattr {
     let mut va = time32::Vattr::new_zeroed();
-    va.vtype = native.vtype;
-    va.mode = native.mode;
-    va.nlink = native.nlink;
-    va.uid = native.uid;
-    va.gid = native.gid;
+    copy_alike!(native to va);
     va.fsid = native.fsid as u32;
-    va.fileid = native.fileid;
-    va.size = native.size;
-    va.blocksize = native.blocksize;
     va.atime = time_to_time32(native.atime);
     va.mtime = time_to_time32(native.mtime);
     va.ctime = time_to_time32(native.ctime);
     va.birthtime = time_to_time32(native.birthtime);
-    va.gen = native.gen;
-    va.flags = native.flags;
     va.rdev = native.rdev as u32;
-    va.bytes = native.bytes;
-    va.filerev = native.filerev;
-    // C has the flags of the file here, in both directions.
-    va.vaflags = native.vaflags;
     va
 }
 
-/// C: `vattr_from_50`.
+/// C: `vattr_from_50`, which has the flags of the file in `vaflags`.
 fn to_native(va: &time32::Vattr) -> Vattr {
     let mut native = Vattr::new_zeroed();
-    native.vtype = va.vtype;
-    native.mode = va.mode;
-    native.nlink = va.nlink;
-    native.uid = va.uid;
-    native.gid = va.gid;
+    copy_alike!(va to native);
     native.fsid = va.fsid.into();
-    native.fileid = va.fileid;
-    native.size = va.size;
-    native.blocksize = va.blocksize;
     native.atime = time_to_native(va.atime);
     native.mtime = time_to_native(va.mtime);
     native.ctime = time_to_native(va.ctime);
     native.birthtime = time_to_native(va.birthtime);
-    native.gen = va.gen;
-    native.flags = va.flags;
     native.rdev = device_to_native(va.rdev);
-    native.bytes = va.bytes;
-    native.filerev = va.filerev;
-    native.vaflags = va.vaflags;
     native
 }
 

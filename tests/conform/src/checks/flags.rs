@@ -42,6 +42,20 @@ fn lookups(b: &Bed<'_>, work: impl FnOnce()) -> usize {
     b.asked::<vn::Lookup>(None, work)
 }
 
+/// How many writes the server is asked for by ten of a caller's, and how many by
+/// the fsync(2) after them.
+fn writes(b: &Bed<'_>) -> (usize, usize) {
+    let file = b.open("f", How::CREATE).done();
+    let ino = b.ino("f");
+    let at_once = b.asked::<vn::Write>(Some(ino), || {
+        for nth in 0..10 {
+            file.write(nth * 100, &[7; 100]).done();
+        }
+    });
+    let stored = b.asked::<vn::Write>(Some(ino), || file.fsync().done());
+    (at_once, stored)
+}
+
 fn stats(b: &Bed<'_>, name: &str, times: usize) -> usize {
     lookups(b, || {
         for _ in 0..times {
@@ -246,34 +260,12 @@ pub(super) fn checks() -> Vec<Check> {
         check(
             &[Flags::DEFAULT, Flags::NOFLUSH_META],
             "what is written is kept until it is stored",
-            |b| {
-                let file = b.open("f", How::CREATE).done();
-                let ino = b.ino("f");
-                let written = b.asked::<vn::Write>(Some(ino), || {
-                    for nth in 0..10 {
-                        file.write(nth * 100, &[7; 100]).done();
-                    }
-                });
-                assert_eq!(written, 0);
-                let written = b.asked::<vn::Write>(Some(ino), || file.fsync().done());
-                assert_eq!(written, 1);
-            },
+            |b| assert_eq!(writes(b), (0, 1)),
         ),
         check(
             &[Flags::NOCACHE_PAGE, Flags::WTCACHE],
             "what is written goes to the server at once",
-            |b| {
-                let file = b.open("f", How::CREATE).done();
-                let ino = b.ino("f");
-                let written = b.asked::<vn::Write>(Some(ino), || {
-                    for nth in 0..10 {
-                        file.write(nth * 100, &[7; 100]).done();
-                    }
-                });
-                assert_eq!(written, 10);
-                let written = b.asked::<vn::Write>(Some(ino), || file.fsync().done());
-                assert_eq!(written, 0);
-            },
+            |b| assert_eq!(writes(b), (10, 0)),
         ),
         check(
             &[Flags::DEFAULT, Flags::WTCACHE, Flags::NOFLUSH_META],
