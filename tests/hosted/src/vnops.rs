@@ -1655,7 +1655,7 @@ fn message<T: Message>(
 /// the memory.
 pub fn read_buffer(vnode: &VnodeRef, offset: i64, len: usize) -> (i32, usize, Vec<u8>) {
     let mount = vnode.mount();
-    mount.with_trans_for_fs(|| Transferring::read(vnode, offset, len).finish())
+    mount.with_trans(|| Transferring::read(vnode, offset, len).finish())
 }
 
 /// Writes a buffer in the background; returns the errno and how much was not
@@ -1663,7 +1663,7 @@ pub fn read_buffer(vnode: &VnodeRef, offset: i64, len: usize) -> (i32, usize, Ve
 pub fn write_buffer(vnode: &VnodeRef, offset: i64, data: &[u8]) -> (i32, usize) {
     let mount = vnode.mount();
     let write = || Transferring::write(vnode, offset, data).finish();
-    let (error, resid, _) = mount.with_trans_for_fs(write);
+    let (error, resid, _) = mount.with_trans(write);
     (error, resid)
 }
 
