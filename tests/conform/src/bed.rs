@@ -416,6 +416,20 @@ impl<'a> Bed<'a> {
         fs.fill(dir, count);
     }
 
+    /// What the server has in a file.
+    ///
+    /// # Panics
+    /// If it has no such file.
+    #[track_caller]
+    pub fn stored(&self, file: Cookie) -> Vec<u8> {
+        self.settle();
+        let fs = self.fs.lock().unwrap_or_else(PoisonError::into_inner);
+        match fs.content(file) {
+            Some(content) => content,
+            None => panic!("the server has no file {file:?}"),
+        }
+    }
+
     /// How many files the server has.
     #[track_caller]
     pub fn files(&self) -> usize {
@@ -479,6 +493,10 @@ impl File<'_> {
         truncate = ftruncate(size: i64) -> ();
         /// `fsync(2)`.
         fsync = fsync() -> ();
+        /// `posix_fallocate(2)`.
+        fallocate = fallocate(offset: i64, len: i64) -> ();
+        /// `fdiscard(2)`.
+        fdiscard = fdiscard(offset: i64, len: i64) -> ();
         /// `poll(2)`.
         poll = poll(events: i32, limit: Duration) -> i32;
         /// `fcntl(2)`'s `F_SETLK` and `F_SETLKW`.

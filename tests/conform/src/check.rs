@@ -100,7 +100,7 @@ impl Flags {
 }
 
 /// What the server is asked to do: all that it can.
-const OPS: [VnOp; 31] = [
+const OPS: [VnOp; 32] = [
     VnOp::Lookup,
     VnOp::Create,
     VnOp::Mknod,
@@ -132,6 +132,7 @@ const OPS: [VnOp; 31] = [
     VnOp::Deleteextattr,
     VnOp::Setextattr,
     VnOp::Fallocate,
+    VnOp::Fdiscard,
 ];
 
 type Body = Arc<dyn Fn(&Bed<'_>) + Send + Sync>;

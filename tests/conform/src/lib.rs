@@ -14,9 +14,11 @@ mod bed;
 mod check;
 pub mod checks;
 pub mod errno;
+pub mod fsx;
 pub mod memfs;
 mod model;
 mod play;
+mod sequence;
 pub mod table;
 
 pub use bed::{Bed, Entry, File, Outcome};

@@ -2,39 +2,13 @@
 //! or anything that is stored. Random sequences of operations are compared with
 //! it.
 
-use crate::{errno::*, Bed};
+use crate::{errno::*, sequence::Dice, Bed};
 use puffs_rs::{abi::Vtype, kern::Result};
 use puffs_script::world::{How, Whence};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::{self, Debug, Formatter},
 };
-
-/// A random number generator: the same numbers for the same seed (splitmix64).
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Dice {
-        Dice(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// Less than `sides`.
-    pub(crate) fn roll(&mut self, sides: usize) -> usize {
-        (self.next() % sides as u64) as usize
-    }
-
-    fn of<T: Copy>(&mut self, some: &[T]) -> T {
-        some[self.roll(some.len())]
-    }
-}
 
 /// The names that operations use: few, so that they meet.
 const NAMES: [&str; 10] = ["a", "b", "c", "d", "d/a", "d/b", "d/e", "d/e/a", "l", "l/b"];

@@ -11,11 +11,16 @@
 //!                            in the format of TAP; --module loads puffs from there
 //!                            before the first, and unloads it after the last; --stock
 //!                            leaves out the cases that the C code is known to get wrong
+//! puffs-guest fsx --dir DIR [--seed N] [--steps N] [--no-mmap]
+//!                            random operations on a file in a directory, of whatever
+//!                            file system that is
 //! ```
 
 // On other systems it is only compiled.
 #![cfg_attr(not(target_os = "netbsd"), allow(dead_code))]
 
+#[cfg(target_arch = "x86_64")]
+mod fsx;
 #[cfg(target_arch = "x86_64")]
 mod raw;
 #[cfg(target_arch = "x86_64")]

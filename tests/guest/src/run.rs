@@ -1,7 +1,7 @@
 //! Runs cases, each in a process of its own and with a time limit, and says how
 //! they end in the format of TAP (the Test Anything Protocol, version 13).
 
-use crate::{raw, world::Guest};
+use crate::{fsx, raw, world::Guest};
 use puffs_conform::Play;
 use puffs_netbsd::{Gate, Kernel, WORDS};
 use puffs_rs::kern::{Errno, Result};
@@ -17,9 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-const USAGE: &str = "puffs-guest list | play CASE \
+pub(crate) const USAGE: &str = "puffs-guest list | play CASE \
     | run [--stock] [--module FILE] [--limit SECONDS] [--after CASE] [--filter TEXT]... \
-    [--without TEXT]...";
+    [--without TEXT]... \
+    | fsx --dir DIR [--seed N] [--steps N] [--no-mmap]";
 
 /// How long a case may take, in seconds, unless something else is said.
 const LIMIT: u64 = 60;
@@ -48,6 +49,7 @@ pub(crate) fn main() -> ExitCode {
         }
         ["play", case] => play(case).map(|()| true),
         ["tidy"] => tidy().map(|()| true),
+        ["fsx", options @ ..] => fsx::run(options).map(|()| true),
         ["run", options @ ..] => Plan::parse(options).and_then(|plan| plan.run()),
         _ => Err(USAGE.into()),
     };
@@ -87,7 +89,7 @@ fn play(name: &str) -> std::result::Result<(), String> {
 }
 
 /// The kernel as this program's own threads see it.
-struct OwnGate;
+pub(crate) struct OwnGate;
 
 impl Gate for OwnGate {
     unsafe fn enter(&self, number: i32, words: &mut [i64; WORDS]) -> Result<i64> {
@@ -101,7 +103,7 @@ impl Gate for OwnGate {
     }
 }
 
-fn kernel() -> Kernel<OwnGate> {
+pub(crate) fn kernel() -> Kernel<OwnGate> {
     Kernel::new(OwnGate)
 }
 

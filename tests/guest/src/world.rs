@@ -32,6 +32,7 @@ impl Guest {
                 | Ability::Mmap
                 | Ability::Fifos
                 | Ability::Kqueue
+                | Ability::Fallocate
                 | Ability::Elsewhere
                 | Ability::KernelLocks
                 | Ability::AttributeCache

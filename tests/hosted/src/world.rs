@@ -64,6 +64,7 @@ impl Hosted {
             ability,
             Ability::Mmap
                 | Ability::Fifos
+                | Ability::Fallocate
                 | Ability::Kqueue
                 | Ability::KernelLocks
                 | Ability::Deadlocks
@@ -437,6 +438,16 @@ impl Calls for HostedCalls<'_> {
 
     fn fsync(&self, file: Fd) -> Result<()> {
         self.file(file)?.fsync()
+    }
+
+    /// The vnode operations here have no VOP_FALLOCATE.
+    fn fallocate(&self, _file: Fd, _offset: i64, _len: i64) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// And no VOP_FDISCARD.
+    fn fdiscard(&self, _file: Fd, _offset: i64, _len: i64) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
     }
 
     fn getdents(&self, file: Fd, room: usize) -> Result<Vec<u8>> {

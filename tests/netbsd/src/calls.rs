@@ -5,7 +5,10 @@ use crate::{
     structs::{Flock, Kevent, RawStat, Statvfs, Timespec},
     Arg, Gate, Kernel, O_CREAT, O_NONBLOCK, O_RDWR,
 };
-use puffs_rs::{abi::KArgs, kern::Result};
+use puffs_rs::{
+    abi::KArgs,
+    kern::{Errno, Result},
+};
 use puffs_script::world::{
     Calls, Event, Fd, How, Lock, LockKind, Mapping, Room, Stat, Time, Whence,
 };
@@ -69,6 +72,8 @@ const LSTAT: i32 = 441;
 const MKNOD: i32 = 450;
 const FHSTAT: i32 = 451;
 const UTIMENSAT: i32 = 467;
+const POSIX_FALLOCATE: i32 = 479;
+const FDISCARD: i32 = 480;
 
 const MNT_FORCE: i64 = 0x80000;
 const ST_WAIT: i64 = 1;
@@ -381,6 +386,18 @@ impl<G: Gate> Calls for Kernel<G> {
 
     fn fsync(&self, file: Fd) -> Result<()> {
         self.call(FSYNC, [fd(file)]).map(drop)
+    }
+
+    /// It returns its errno, and never fails.
+    fn fallocate(&self, file: Fd, offset: i64, len: i64) -> Result<()> {
+        let range = [fd(file), PAD, int(offset), int(len)];
+        let errno = self.call(POSIX_FALLOCATE, range)?;
+        Errno::check(errno as i32)
+    }
+
+    fn fdiscard(&self, file: Fd, offset: i64, len: i64) -> Result<()> {
+        let range = [fd(file), PAD, int(offset), int(len)];
+        self.call(FDISCARD, range).map(drop)
     }
 
     fn getdents(&self, file: Fd, room: usize) -> Result<Vec<u8>> {

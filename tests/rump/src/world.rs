@@ -94,6 +94,7 @@ impl Rump {
             Ability::Signals
                 | Ability::SharedReaders
                 | Ability::Kqueue
+                | Ability::Fallocate
                 | Ability::KernelLocks
                 | Ability::DotdotCache
                 | Ability::AttributeCache

@@ -25,6 +25,8 @@ pub enum Ability {
     Mmap,
     /// Fifos can be opened.
     Fifos,
+    /// `posix_fallocate(2)` and `fdiscard(2)` reach the file system.
+    Fallocate,
     /// `kqueue(2)` watches files.
     Kqueue,
     /// There is another file system beside the one that is mounted, and files
@@ -396,6 +398,11 @@ pub trait Calls {
     fn seek(&self, file: Fd, offset: i64, whence: Whence) -> Result<i64>;
     /// `fsync(2)`.
     fn fsync(&self, file: Fd) -> Result<()>;
+    /// `posix_fallocate(2)`: sees to it that there is room for a range, and makes
+    /// the file as long.
+    fn fallocate(&self, file: Fd, offset: i64, len: i64) -> Result<()>;
+    /// `fdiscard(2)`: makes a hole of a range.
+    fn fdiscard(&self, file: Fd, offset: i64, len: i64) -> Result<()>;
     /// `getdents(2)` with so much room, from where the descriptor is: the bytes
     /// that came.
     fn getdents(&self, file: Fd, room: usize) -> Result<Vec<u8>>;

@@ -1,13 +1,19 @@
-//! Random sequences of operations, compared with a model of a POSIX file system.
+//! Random sequences of operations, compared with models: of a POSIX file system,
+//! and of what is in a file.
 //!
 //! A sequence that shows a difference is made shorter, on the same mount, as
 //! long as it still shows one; what is left is printed. `PUFFS_CONFORM_SEED` and
 //! `PUFFS_CONFORM_STEPS` have each of these checks play another one.
 
 use crate::{
+    bed::path,
+    fsx::Ground,
     model::{program, Model, Op, Real},
+    sequence::{hunt, wanted, Difference},
     Bed, Check, Flags, Outcome,
 };
+use puffs_rs::abi::Cookie;
+use puffs_script::world::Ability;
 use std::cell::Cell;
 
 const FAMILY: &str = "random";
@@ -18,8 +24,15 @@ const STEPS: usize = 300;
 /// The sequences that are played.
 const SEEDS: std::ops::Range<u64> = 1..7;
 
-/// What a sequence shows of a difference: where, and what it is.
-fn difference(b: &Bed<'_>, dir: &str, program: &[Op]) -> Option<(usize, String)> {
+/// How many operations there are in a sequence about what is in a file, and
+/// which of these are played.
+const CONTENT_STEPS: usize = 1000;
+const CONTENT_SEEDS: std::ops::Range<u64> = 1..4;
+
+/// Those that are about whether and how it is in the page cache.
+const OF_PAGES: &[Flags] = &[Flags::DEFAULT, Flags::NOCACHE_PAGE, Flags::WTCACHE];
+
+fn difference(b: &Bed<'_>, dir: &str, program: &[Op]) -> Option<Difference> {
     b.mkdir(dir).done();
     let (mut model, mut real) = (Model::new(), Real::new(b, dir));
     for (nth, &op) in program.iter().enumerate() {
@@ -31,48 +44,32 @@ fn difference(b: &Bed<'_>, dir: &str, program: &[Op]) -> Option<(usize, String)>
     None
 }
 
-/// Leaves out what is not needed to show a difference.
-fn shrink(program: Vec<Op>, differs: impl Fn(&[Op]) -> Option<usize>) -> Vec<Op> {
-    let mut program = program;
-    let mut part = program.len() / 2;
-    while part > 0 {
-        let mut start = 0;
-        while start < program.len() {
-            let mut shorter = program.clone();
-            shorter.drain(start..program.len().min(start + part));
-            match differs(&shorter) {
-                Some(nth) => {
-                    shorter.truncate(nth + 1);
-                    program = shorter;
-                }
-                None => start += part,
-            }
-        }
-        part /= 2;
-    }
-    program
-}
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
-}
-
 fn play(b: &Bed<'_>, seed: u64) {
-    let seed = number("PUFFS_CONFORM_SEED").unwrap_or(seed);
-    let steps = number("PUFFS_CONFORM_STEPS").map_or(STEPS, |steps| steps as usize);
-    let program = program(seed, steps);
+    let (seed, steps) = wanted(seed, STEPS);
     let runs = Cell::new(0);
     let fresh = |program: &[Op]| {
         runs.set(runs.get() + 1);
         difference(b, &format!("run{}", runs.get()), program)
     };
-    let Some((nth, _)) = fresh(&program) else {
-        return;
+    if let Err(found) = hunt(seed, &program(seed, steps), fresh) {
+        panic!("{found}");
+    }
+}
+
+fn play_content(b: &Bed<'_>, seed: u64) {
+    let (seed, steps) = wanted(seed, CONTENT_STEPS);
+    let cached = !b.flags.has(Flags::NOCACHE_PAGE);
+    let stored = |number| b.stored(Cookie(number as usize));
+    let ground = Ground {
+        calls: b.calls(),
+        path: path("f"),
+        maps: cached && b.can(Ability::Mmap),
+        cached,
+        stored: Some(&stored),
     };
-    let failing = program[..=nth].to_vec();
-    let shrunk = shrink(failing, |program| fresh(program).map(|(nth, _)| nth));
-    let why = fresh(&shrunk).map_or_else(|| "not this time".to_owned(), |(_, why)| why);
-    panic!("seed {seed}: {why}, after {shrunk:?}");
+    if let Err(found) = ground.play(seed, steps, &mut |_, _| {}) {
+        panic!("{found}");
+    }
 }
 
 pub(super) fn checks() -> Vec<Check> {
@@ -82,28 +79,19 @@ pub(super) fn checks() -> Vec<Check> {
             .variant(format!("seed {seed}"))
             .under(Flags::ALL)
     };
-    SEEDS.map(check).collect()
+    let of_content = |seed: u64| {
+        let title = "a file has in it what the model has";
+        Check::new(FAMILY, title, move |b| play_content(b, seed))
+            .variant(format!("seed {seed}"))
+            .under(OF_PAGES)
+    };
+    let contents = CONTENT_SEEDS.map(of_content);
+    SEEDS.map(check).chain(contents).collect()
 }
 
-/// A sequence that a file system with a fault shows.
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_sequence_is_made_as_short_as_it_can_be() {
-        // A fault that shows at the second Sync after a Mkdir.
-        let differs = |program: &[Op]| {
-            let mkdir = program.iter().position(|op| matches!(op, Op::Mkdir(_)))?;
-            let syncs = program.iter().enumerate().skip(mkdir);
-            let mut syncs = syncs.filter(|(_, op)| matches!(op, Op::Sync(_)));
-            syncs.nth(1).map(|(nth, _)| nth)
-        };
-        let long = program(3, 2000);
-        assert!(differs(&long).is_some());
-        let short = shrink(long, differs);
-        assert_eq!(short.len(), 3, "{short:?}");
-    }
 
     #[test]
     fn a_seed_is_a_sequence() {

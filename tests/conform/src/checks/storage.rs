@@ -1,8 +1,8 @@
 //! What is stored when, and how much room there is.
 
-use crate::{memfs::BLOCKS, Bed, Check, Flags, Outcome};
+use crate::{errno::*, memfs::BLOCKS, Bed, Check, Flags, Outcome};
 use puffs_rs::abi::vn;
-use puffs_script::world::How;
+use puffs_script::world::{Ability, How};
 
 const FAMILY: &str = "storage";
 
@@ -59,6 +59,35 @@ pub(super) fn checks() -> Vec<Check> {
             b.unlink("f").done();
             assert_eq!(b.statvfs("").done().bfree, before);
         }),
+        check("room that is asked for is there", |b| {
+            b.make("f", b"data");
+            let file = b.open("f", How::WRITE).done();
+            file.fsync().done();
+            let before = b.statvfs("").done().bfree;
+            file.fallocate(2, 10 * 4096).done();
+            assert_eq!(file.stat().done().size, 10 * 4096 + 2);
+            assert_eq!(b.statvfs("").done().bfree, before - 10);
+            let mut expected = b"data".to_vec();
+            expected.resize(10 * 4096 + 2, 0);
+            assert!(file.read(0, 20 * 4096).done() == expected);
+            // What is there already is as it was.
+            file.fallocate(0, 4096).done();
+            assert_eq!(file.stat().done().size, 10 * 4096 + 2);
+            assert!(b.content("f") == expected);
+        })
+        .needs(Ability::Fallocate)
+        .under(Flags::OF_DATA),
+        check("room that there is not, or not for who reads", |b| {
+            b.make("f", b"data");
+            let file = b.open("f", How::WRITE).done();
+            file.fallocate(0, (BLOCKS as i64 + 1) * 4096).fails(ENOSPC);
+            file.fallocate(-1, 1).fails(EINVAL);
+            let reader = b.open("f", How::READ).done();
+            reader.fallocate(0, 100).fails(EBADF);
+            assert_eq!(b.content("f"), b"data");
+        })
+        .needs(Ability::Fallocate)
+        .under(Flags::OF_DATA),
         check("sync succeeds", |b| {
             let file = b.open("f", How::CREATE).done();
             file.write(0, b"x").done();

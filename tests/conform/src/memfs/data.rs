@@ -88,6 +88,22 @@ impl Data {
         }
         self.size = self.size.max(offset + len);
     }
+
+    /// Makes a hole of a range, as far as it is in the file.
+    fn discard(&mut self, offset: u64, len: u64) {
+        let end = self.size.min(offset.saturating_add(len));
+        let mut at = offset;
+        while at < end {
+            let (number, start) = (at / BLOCK, at % BLOCK);
+            let more = (BLOCK - start).min(end - at);
+            if more == BLOCK {
+                self.blocks.remove(&number);
+            } else if let Some(block) = self.blocks.get_mut(&number) {
+                block[start as usize..(start + more) as usize].fill(0);
+            }
+            at += more;
+        }
+    }
 }
 
 /// The offset and the length of a read or a write, and who asks.
@@ -101,6 +117,14 @@ fn range(request: &Frame) -> Result<(u64, usize, Who), i32> {
 }
 
 impl MemFs {
+    /// What is in a file; `None` if it is none, or not there.
+    pub fn content(&self, file: Cookie) -> Option<Vec<u8>> {
+        match &self.inodes.get(&file.0)?.kind {
+            Kind::File(data) => Some(data.read(0, data.size() as usize)),
+            _ => None,
+        }
+    }
+
     /// How many blocks are in use.
     pub(super) fn used(&self) -> u64 {
         let of = |kind: &Kind| match kind {
@@ -168,6 +192,17 @@ impl MemFs {
         }
         match &mut self.inode(cookie)?.kind {
             Kind::File(data) => data.reserve(offset, len),
+            _ => return Err(EINVAL),
+        }
+        Ok(request.reply_header())
+    }
+
+    pub(super) fn fdiscard(&mut self, request: &Frame, cookie: Cookie) -> Outcome {
+        let asked = request.get::<vn::Fdiscard>();
+        let offset = u64::try_from(asked.off).map_err(|_| EINVAL)?;
+        let len = u64::try_from(asked.len).map_err(|_| EINVAL)?;
+        match &mut self.inode(cookie)?.kind {
+            Kind::File(data) => data.discard(offset, len),
             _ => return Err(EINVAL),
         }
         Ok(request.reply_header())

@@ -363,6 +363,7 @@ impl MemFs {
             Ok(VnOp::Read) => self.read(request, cookie),
             Ok(VnOp::Write) => self.write(request, cookie),
             Ok(VnOp::Fallocate) => self.fallocate(request, cookie),
+            Ok(VnOp::Fdiscard) => self.fdiscard(request, cookie),
             Ok(VnOp::Readdir) => self.readdir(request, cookie),
             Ok(VnOp::Poll) => {
                 // All that is asked for is there, and no error is.
@@ -406,14 +407,7 @@ impl MemFs {
             Ok(VnOp::Setextattr) => self.setextattr(request, cookie),
             Ok(VnOp::Deleteextattr) => self.deleteextattr(request, cookie),
             Ok(VnOp::Listextattr) => self.listextattr(request, cookie),
-            Ok(
-                VnOp::Close
-                | VnOp::Mmap
-                | VnOp::Fsync
-                | VnOp::Print
-                | VnOp::Abortop
-                | VnOp::Fdiscard,
-            ) => {
+            Ok(VnOp::Close | VnOp::Mmap | VnOp::Fsync | VnOp::Print | VnOp::Abortop) => {
                 self.inode(cookie)?;
                 Ok(request.reply_header())
             }
