@@ -6,6 +6,7 @@ use puffs_rs::{
     kern::Result,
 };
 use puffs_script::{
+    text,
     world::{Ability, Calls, Fd, How, Lock, LockKind, Mapping, Room, Stat, Thread, Time, Whence},
     World, MNT,
 };
@@ -240,6 +241,33 @@ impl<'a> Bed<'a> {
             calls: self.calls,
             fd: Some(fd),
         }
+    }
+
+    /// A stream socket that is bound to a name, and to which others connect.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn listen(&self, name: &str) -> Result<File<'a>> {
+        let fd = self.calls.listen(&path(name))?;
+        Ok(self.of_fd(fd))
+    }
+
+    /// A stream socket that is connected to a name.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn connect(&self, name: &str) -> Result<File<'a>> {
+        let fd = self.calls.connect(&path(name))?;
+        Ok(self.of_fd(fd))
+    }
+
+    /// `accept(2)`.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn accept(&self, socket: &File<'_>) -> Result<File<'a>> {
+        let fd = self.calls.accept(socket.fd())?;
+        Ok(self.of_fd(fd))
     }
 
     /// The thread's system calls.
@@ -560,7 +588,7 @@ fn entries(mut bytes: &[u8]) -> Vec<Entry> {
         );
         all.push(Entry {
             ino: head.fileno.get(),
-            name: String::from_utf8_lossy(&rest[..len]).into_owned(),
+            name: text::of(&rest[..len]),
             kind: head.kind,
         });
         bytes = &bytes[next..];

@@ -33,6 +33,7 @@ impl Guest {
                 | Ability::Fifos
                 | Ability::Kqueue
                 | Ability::Fallocate
+                | Ability::Sockets
                 | Ability::Elsewhere
                 | Ability::KernelLocks
                 | Ability::AttributeCache

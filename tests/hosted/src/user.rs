@@ -19,7 +19,10 @@ use puffs_rs::{
     },
     kern::{Errno, Result},
 };
-use puffs_script::world::{How, Lock, LockKind, Time, Whence};
+use puffs_script::{
+    text,
+    world::{How, Lock, LockKind, Time, Whence},
+};
 use std::sync::{
     atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering},
     Arc, Mutex, PoisonError,
@@ -332,7 +335,7 @@ impl User {
             return Err(Errno::EBUSY);
         }
         let (dir, name) = trimmed.rsplit_once('/').ok_or(Errno::ENOENT)?;
-        if name.len() > NAME_MAX || path.len() >= MAXPATHLEN {
+        if text::len(name) > NAME_MAX || text::len(path) >= MAXPATHLEN {
             return Err(errno(ENAMETOOLONG));
         }
         let dir = self.walk(dir, true, 0)?;
@@ -345,7 +348,7 @@ impl User {
 
     /// The vnode of a path, not locked.
     fn walk(&self, path: &str, follow: bool, depth: usize) -> Result<VnodeRef> {
-        if path.len() >= MAXPATHLEN {
+        if text::len(path) >= MAXPATHLEN {
             return Err(errno(ENAMETOOLONG));
         }
         let (mount, rest) = vfs::find(path).ok_or(Errno::ENOENT)?;
@@ -360,7 +363,7 @@ impl User {
             if !at.is_dir() {
                 return Err(errno(ENOTDIR));
             }
-            if component.len() > NAME_MAX {
+            if text::len(component) > NAME_MAX {
                 return Err(errno(ENAMETOOLONG));
             }
             at.lock(true, false)?;
@@ -384,7 +387,7 @@ impl User {
                 let mut target = vnops::readlink(&found, self.cred())?;
                 let end = target.iter().position(|&byte| byte == 0);
                 target.truncate(end.unwrap_or(target.len()));
-                let target = String::from_utf8_lossy(&target).into_owned();
+                let target = text::of(&target);
                 let base = if target.starts_with('/') {
                     String::new()
                 } else {
@@ -522,7 +525,7 @@ impl User {
                 let mut target = vnops::readlink(&link, self.cred())?;
                 let end = target.iter().position(|&byte| byte == 0);
                 target.truncate(end.unwrap_or(target.len()));
-                let target = String::from_utf8_lossy(&target).into_owned();
+                let target = text::of(&target);
                 drop(link);
                 let target = match path.trim_end_matches('/').rsplit_once('/') {
                     Some((dir, _)) if !target.starts_with('/') => format!("{dir}/{target}"),
@@ -588,7 +591,7 @@ impl User {
     /// What the walk and the file system say.
     pub fn symlink(&self, target: &str, path: &str) -> Result<()> {
         self.call(|| {
-            if target.len() >= MAXPATHLEN {
+            if text::len(target) >= MAXPATHLEN {
                 return Err(errno(ENAMETOOLONG));
             }
             let (dir, name) = self.new_name(path)?;
@@ -615,7 +618,7 @@ impl User {
                 return Err(Errno::EINVAL);
             }
             let target = vnops::readlink(&vnode, self.cred())?;
-            Ok(String::from_utf8_lossy(&target).into_owned())
+            Ok(text::of(&target))
         })
     }
 
@@ -1043,7 +1046,7 @@ fn parse_entries(mut bytes: &[u8]) -> Vec<DirEntry> {
         let Some(name) = rest.get(..len) else { break };
         all.push(DirEntry {
             fileno: head.fileno.get(),
-            name: String::from_utf8_lossy(name).into_owned(),
+            name: text::of(name),
             kind: head.kind,
         });
         match bytes.get(usize::from(head.reclen.get()).max(1)..) {

@@ -34,6 +34,7 @@ use puffs_rs::{
         Errno, Result,
     },
 };
+use puffs_script::text;
 use std::{
     ffi::{c_void, CStr},
     marker::PhantomData,
@@ -297,17 +298,17 @@ impl<'a> Name<'a> {
     }
 
     fn hold(&self) -> ComponentHold {
-        let name = &self.path[..self.len];
+        let name = text::bytes(&self.path[..self.len]);
         let mut flags = abi::NAMEI_MAKEENTRY;
-        if name == ".." {
+        if name == b".." {
             flags |= abi::NAMEI_ISDOTDOT;
         }
         if self.last {
             flags |= abi::NAMEI_ISLASTCN;
         }
         ComponentHold::new(
-            self.path.as_bytes(),
-            self.len,
+            &text::bytes(self.path),
+            name.len(),
             self.op.into(),
             flags,
             self.cred,
@@ -573,7 +574,7 @@ pub(crate) fn symlink(
     let body = msg.body();
     body.va = *va;
     let room = body.link.len() - 1;
-    for (to, from) in body.link[..room].iter_mut().zip(target.bytes()) {
+    for (to, from) in body.link[..room].iter_mut().zip(text::bytes(target)) {
         *to = from;
     }
     msg.ask(&pmp, [dir.node_raw(), NONE])?;

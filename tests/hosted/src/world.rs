@@ -12,6 +12,7 @@ use puffs_rs::{
     kern::{Errno, Result},
 };
 use puffs_script::{
+    text,
     world::{
         Ability, Calls, Device, Event, Fd, How, Lock, LockKind, Mapping, Process, Room, Stat,
         Thread, Time, Whence, Work,
@@ -65,6 +66,7 @@ impl Hosted {
             Ability::Mmap
                 | Ability::Fifos
                 | Ability::Fallocate
+                | Ability::Sockets
                 | Ability::Kqueue
                 | Ability::KernelLocks
                 | Ability::Deadlocks
@@ -395,7 +397,7 @@ impl Calls for HostedCalls<'_> {
     }
 
     fn readlink(&self, path: &str) -> Result<Vec<u8>> {
-        self.user.readlink(path).map(String::into_bytes)
+        self.user.readlink(path).map(|target| text::bytes(&target))
     }
 
     fn link(&self, from: &str, to: &str) -> Result<()> {
@@ -472,6 +474,18 @@ impl Calls for HostedCalls<'_> {
     }
 
     // No kqueue of vnodes and no memory of processes: `Ability` says so.
+
+    fn listen(&self, _path: &str) -> Result<Fd> {
+        Err(errno(ENOSYS))
+    }
+
+    fn connect(&self, _path: &str) -> Result<Fd> {
+        Err(errno(ENOSYS))
+    }
+
+    fn accept(&self, _socket: Fd) -> Result<Fd> {
+        Err(errno(ENOSYS))
+    }
 
     fn kqueue(&self) -> Result<Fd> {
         Err(errno(ENOSYS))

@@ -9,8 +9,9 @@ use puffs_rs::{
     abi::KArgs,
     kern::{Errno, Result},
 };
-use puffs_script::world::{
-    Calls, Event, Fd, How, Lock, LockKind, Mapping, Room, Stat, Time, Whence,
+use puffs_script::{
+    text,
+    world::{Calls, Event, Fd, How, Lock, LockKind, Mapping, Room, Stat, Time, Whence},
 };
 use std::time::Duration;
 use zerocopy::{FromZeros, IntoBytes};
@@ -29,6 +30,7 @@ const UNMOUNT: i32 = 22;
 const SETUID: i32 = 23;
 const ACCESS: i32 = 33;
 const CHFLAGS: i32 = 34;
+const ACCEPT: i32 = 30;
 const SYNC: i32 = 36;
 const SYMLINK: i32 = 57;
 const READLINK: i32 = 58;
@@ -37,6 +39,9 @@ const MUNMAP: i32 = 73;
 const SETGROUPS: i32 = 80;
 const FCNTL: i32 = 92;
 const FSYNC: i32 = 95;
+const CONNECT: i32 = 98;
+const BIND: i32 = 104;
+const LISTEN: i32 = 106;
 const FCHMOD: i32 = 124;
 const RENAME: i32 = 128;
 const FLOCK: i32 = 131;
@@ -62,6 +67,7 @@ const EXTATTR_GET_FILE: i32 = 362;
 const EXTATTR_DELETE_FILE: i32 = 363;
 const EXTATTR_LIST_FILE: i32 = 371;
 const GETDENTS: i32 = 390;
+const SOCKET: i32 = 394;
 const GETFH: i32 = 395;
 const FHOPEN: i32 = 396;
 /// As NetBSD 8 numbers it, and NetBSD 10.99, with the larger struct.
@@ -94,6 +100,10 @@ const LOCK_NB: i64 = 4;
 const LOCK_UN: i64 = 8;
 const AT_FDCWD: i64 = -100;
 const AT_SYMLINK_NOFOLLOW: i64 = 0x200;
+const AF_LOCAL: u8 = 1;
+const SOCK_STREAM: i64 = 1;
+/// How many may wait to be accepted.
+const BACKLOG: i64 = 8;
 const PROT_READ: i64 = 1;
 const PROT_WRITE: i64 = 2;
 const MAP_SHARED: i64 = 1;
@@ -146,6 +156,19 @@ impl<G: Gate> Kernel<G> {
         match call(old) {
             Err(error) if error.get() == ENOSYS => call(new),
             done => done,
+        }
+    }
+
+    /// A socket that is bound or connected to a path by such a call.
+    fn socket_at(&self, path: &str, number: i32) -> Result<Fd> {
+        // A `struct sockaddr_un`: its length, which the kernel fills in, the
+        // family, and the path.
+        let address = [&[0, AF_LOCAL], text::bytes(path).as_slice(), &[0]].concat();
+        let kind = [int(AF_LOCAL), Arg::Int(SOCK_STREAM), int(0)];
+        let socket = self.call(SOCKET, kind)? as Fd;
+        match self.call(number, [fd(socket), Arg::In(&address)]) {
+            Ok(_) => Ok(socket),
+            Err(error) => self.close(socket).and(Err(error)),
         }
     }
 
@@ -416,6 +439,22 @@ impl<G: Gate> Calls for Kernel<G> {
         let files = Arg::OutAs(poll.as_mut_bytes());
         self.call(POLL, [files, int(1), int(limit)])?;
         Ok(poll.revents.into())
+    }
+
+    fn listen(&self, path: &str) -> Result<Fd> {
+        let socket = self.socket_at(path, BIND)?;
+        self.call(LISTEN, [fd(socket), Arg::Int(BACKLOG)])?;
+        Ok(socket)
+    }
+
+    fn connect(&self, path: &str) -> Result<Fd> {
+        self.socket_at(path, CONNECT)
+    }
+
+    fn accept(&self, socket: Fd) -> Result<Fd> {
+        let (nowhere, no_room) = (int(0), int(0));
+        self.call(ACCEPT, [fd(socket), nowhere, no_room])
+            .map(|fd| fd as Fd)
     }
 
     fn kqueue(&self) -> Result<Fd> {

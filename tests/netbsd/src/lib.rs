@@ -13,6 +13,7 @@ mod device;
 mod structs;
 
 use puffs_rs::kern::Result;
+use puffs_script::text;
 use std::ffi::CString;
 use zerocopy::IntoBytes;
 
@@ -109,10 +110,10 @@ impl<G: Gate> Kernel<G> {
         for argument in arguments {
             match argument {
                 Arg::Int(number) => put(number),
-                Arg::Text(text) => {
-                    let text = CString::new(text).unwrap_or_default();
-                    put(text.as_ptr() as i64);
-                    texts.push(text);
+                Arg::Text(path) => {
+                    let path = CString::new(text::bytes(path)).unwrap_or_default();
+                    put(path.as_ptr() as i64);
+                    texts.push(path);
                 }
                 Arg::In(bytes) => {
                     put(bytes.as_ptr() as i64);

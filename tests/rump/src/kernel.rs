@@ -12,9 +12,11 @@ use std::{
 /// loaded, and whether it must be there. All names are global, and the first
 /// library that has one counts: the first here brings `librump.so.0` with it,
 /// which has substitutes for what others may lack, and comes before it.
-const LIBRARIES: [(&str, bool); 6] = [
+const LIBRARIES: [(&str, bool); 8] = [
     ("librumpvfs.so.0", true),
     ("librumpvfs_fifofs.so.0", false),
+    ("librumpnet.so.0", false),
+    ("librumpnet_local.so.0", false),
     ("librumpdev.so.0", true),
     ("librumpdev_putter.so.0", true),
     ("librumpfs_syspuffs.so.0", true),

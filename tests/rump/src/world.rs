@@ -95,6 +95,7 @@ impl Rump {
                 | Ability::SharedReaders
                 | Ability::Kqueue
                 | Ability::Fallocate
+                | Ability::Sockets
                 | Ability::KernelLocks
                 | Ability::DotdotCache
                 | Ability::AttributeCache

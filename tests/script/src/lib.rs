@@ -16,6 +16,7 @@ mod frame;
 mod names;
 mod script;
 pub mod table;
+pub mod text;
 pub mod world;
 
 pub use case::{After, Case, Ends, Told};

@@ -4,7 +4,8 @@
 //! A kernel is a [`World`]. The cases know nothing else of it, so the same
 //! source is played against the hosted kernel, against a rump kernel with
 //! NetBSD's own putter and VFS, and wherever else somebody implements these
-//! traits. Numbers are NetBSD's throughout, whatever the host is.
+//! traits. Numbers are NetBSD's throughout, whatever the host is. Paths are text
+//! that stands for any bytes, see [`text`](crate::text).
 
 use crate::Frame;
 use puffs_rs::{
@@ -27,6 +28,8 @@ pub enum Ability {
     Fifos,
     /// `posix_fallocate(2)` and `fdiscard(2)` reach the file system.
     Fallocate,
+    /// Sockets can be bound to names (`AF_LOCAL`).
+    Sockets,
     /// `kqueue(2)` watches files.
     Kqueue,
     /// There is another file system beside the one that is mounted, and files
@@ -408,6 +411,13 @@ pub trait Calls {
     fn getdents(&self, file: Fd, room: usize) -> Result<Vec<u8>>;
     /// `poll(2)` of one file, for these events; 0 if the time is over.
     fn poll(&self, file: Fd, events: i32, limit: Duration) -> Result<i32>;
+    /// `socket(2)`, `bind(2)` and `listen(2)`: a stream socket that is bound to a
+    /// path, and to which others connect.
+    fn listen(&self, path: &str) -> Result<Fd>;
+    /// `socket(2)` and `connect(2)` to such a path.
+    fn connect(&self, path: &str) -> Result<Fd>;
+    /// `accept(2)`: the other end of who has connected, waiting for it.
+    fn accept(&self, socket: Fd) -> Result<Fd>;
     /// `kqueue(2)`.
     fn kqueue(&self) -> Result<Fd>;
     /// `kevent(2)`: has the queue tell of these events of a file from now on,

@@ -2,7 +2,7 @@
 
 use crate::{errno::*, Check, Flags, Outcome};
 use puffs_rs::abi::Vtype;
-use puffs_script::world::How;
+use puffs_script::{text, world::How};
 
 const FAMILY: &str = "links";
 
@@ -44,6 +44,20 @@ pub(super) fn checks() -> Vec<Check> {
             b.unlink("g").done();
             assert_eq!(file.stat().done().nlink, 0);
             assert_eq!(file.read(0, 10).done(), b"x");
+        }),
+        check("a symbolic link has any bytes but NUL in it", |b| {
+            let all: Vec<u8> = (1..=255).collect();
+            b.symlink(&text::of(&all), "all").done();
+            assert_eq!(b.readlink("all").done(), all);
+            assert_eq!(b.lstat("all").done().size, 255);
+            for byte in (128..=255).chain([1, 9, 10, 32, 92, 127]) {
+                let name = text::of(&[byte]);
+                b.make(&name, &[byte]);
+                b.symlink(&name, "l").done();
+                assert_eq!(b.readlink("l").done(), [byte]);
+                assert_eq!(b.content("l"), [byte]);
+                b.unlink("l").done();
+            }
         }),
         check("a directory gets no second name", |b| {
             b.mkdir("d").done();

@@ -1,9 +1,18 @@
 //! Names, and the paths that they make up.
 
 use crate::{errno::*, memfs::NAME_MAX, Check, Flags, Outcome};
-use puffs_script::world::How;
+use puffs_script::{text, world::How};
 
 const FAMILY: &str = "names";
+
+/// A name for each byte that a name may have, which it begins and ends with, in
+/// order.
+fn any_bytes() -> Vec<String> {
+    let bytes = (1..=255_u8).filter(|&byte| byte != b'/');
+    let mut names: Vec<_> = bytes.map(|byte| text::of(&[byte, b'x', byte])).collect();
+    names.sort();
+    names
+}
 
 pub(super) fn checks() -> Vec<Check> {
     let check = |title, body: fn(&crate::Bed<'_>)| Check::new(FAMILY, title, body);
@@ -62,6 +71,58 @@ pub(super) fn checks() -> Vec<Check> {
                 b.unlink(name).done();
             }
             assert!(b.list("").is_empty());
+        }),
+        check("names need not be UTF-8", |b| {
+            let names = any_bytes();
+            for name in &names {
+                b.make(name, name.as_bytes());
+            }
+            assert_eq!(b.list(""), names);
+            let inos: Vec<_> = names.iter().map(|name| b.ino(name)).collect();
+            b.mkdir("d").done();
+            for name in &names {
+                assert_eq!(b.content(name), name.as_bytes());
+                b.open(
+                    name,
+                    How {
+                        exclusive: true,
+                        ..How::CREATE
+                    },
+                )
+                .fails(EEXIST);
+                b.rename(name, &format!("d/{name}")).done();
+                b.stat(name).fails(ENOENT);
+            }
+            assert_eq!(b.list("d"), names);
+            for (name, ino) in names.iter().zip(inos) {
+                let moved = format!("d/{name}");
+                assert_eq!(b.ino(&moved), ino);
+                b.link(&moved, name).done();
+                assert_eq!(b.ino(name), ino);
+                b.unlink(name).done();
+                b.unlink(&moved).done();
+                b.stat(&moved).fails(ENOENT);
+            }
+            assert!(b.list("d").is_empty());
+        }),
+        check("names of directories need not be UTF-8", |b| {
+            for name in any_bytes() {
+                b.mkdir(&name).done();
+                let inside = format!("{name}/f");
+                b.make(&inside, b"inside");
+                assert_eq!(b.content(&inside), b"inside");
+                assert_eq!(b.ino(&format!("{name}/..")), b.ino(""));
+                b.unlink(&inside).done();
+                b.rmdir(&name).done();
+            }
+            assert!(b.list("").is_empty());
+        }),
+        check("255 bytes that are no UTF-8 are a name", |b| {
+            let name = text::of(&[0xff; NAME_MAX]);
+            b.make(&name, b"long");
+            assert_eq!(b.list(""), [name.as_str()]);
+            assert_eq!(b.content(&name), b"long");
+            b.stat(&text::of(&[0xff; NAME_MAX + 1])).fails(ENAMETOOLONG);
         }),
         check("names that begin with dots are names", |b| {
             for name in ["...", "..f", ".f", "f.", ". "] {

@@ -1,6 +1,7 @@
-//! Devices and fifos: the file system keeps them, others do what they are for.
+//! Devices, fifos and sockets: the file system keeps them, others do what they are
+//! for.
 
-use crate::{Bed, Check, Flags, Outcome};
+use crate::{errno::*, Bed, Check, Flags, Outcome};
 use puffs_rs::abi::{vn, Vtype};
 use puffs_script::world::{Ability, How};
 use std::time::Duration;
@@ -12,6 +13,9 @@ const ENXIO: i32 = 6;
 
 const POLLIN: i32 = 1;
 const POLLOUT: i32 = 4;
+
+/// In an entry of a directory.
+const DT_SOCK: u8 = 12;
 
 const EVFILT_READ: u32 = 0;
 
@@ -69,6 +73,101 @@ pub(super) fn checks() -> Vec<Check> {
             b.unlink("a").done();
             assert_eq!(b.stat("b").done().rdev, 0x0203);
         }),
+        check("a socket is one", |b| {
+            let socket = b.listen("s").done();
+            let stat = b.stat("s").done();
+            assert_eq!((stat.vtype, stat.mode, stat.size), (Vtype::Sock, 0o755, 0));
+            assert_eq!(stat.nlink, 1);
+            let entries = b.entries("", 4096);
+            let kind = entries.iter().find(|entry| entry.name == "s");
+            assert_eq!(kind.map(|entry| entry.kind), Some(DT_SOCK));
+            drop(socket);
+            assert_eq!(b.stat("s").done().vtype, Vtype::Sock);
+            b.unlink("s").done();
+            b.stat("s").fails(ENOENT);
+            assert_eq!(b.files(), 1);
+        })
+        .needs(Ability::Sockets),
+        check("data goes through a socket, not to the server", |b| {
+            let socket = b.listen("s").done();
+            let ino = b.ino("s");
+            let far = b.connect("s").done();
+            let near = b.accept(&socket).done();
+            assert_eq!(far.write_on(b"to").done(), 2);
+            assert_eq!(near.read_on(100).done(), b"to");
+            assert_eq!(near.write_on(b"from").done(), 4);
+            assert_eq!(far.read_on(100).done(), b"from");
+            near.close().done();
+            assert_eq!(far.read_on(100).done(), b"");
+            let counts = b.counts();
+            assert_eq!(
+                (counts.of::<vn::Read>(ino), counts.of::<vn::Write>(ino)),
+                (0, 0)
+            );
+            assert_eq!(b.stat("s").done().size, 0);
+        })
+        .needs(Ability::Sockets),
+        check("another process connects to a socket", |b| {
+            let socket = b.listen("s").done();
+            b.elsewhere(|b| {
+                let far = b.connect("s").done();
+                assert_eq!(far.write_on(b"hello").done(), 5);
+            });
+            let near = b.accept(&socket).done();
+            assert_eq!(near.read_on(100).done(), b"hello");
+            assert_eq!(near.read_on(100).done(), b"");
+        })
+        .needs(Ability::Sockets),
+        check("a socket takes a name that is free", |b| {
+            b.make("f", b"x");
+            b.listen("f").map(drop).fails(EADDRINUSE);
+            let socket = b.listen("s").done();
+            b.listen("s").map(drop).fails(EADDRINUSE);
+            drop(socket);
+            b.listen("s").map(drop).fails(EADDRINUSE);
+            b.listen("none/s").map(drop).fails(ENOENT);
+            assert_eq!(b.content("f"), b"x");
+        })
+        .needs(Ability::Sockets),
+        check("a socket has names as others, and outlives them", |b| {
+            let socket = b.listen("s").done();
+            b.mkdir("d").done();
+            b.rename("s", "d/moved").done();
+            b.connect("s").map(drop).fails(ENOENT);
+            b.link("d/moved", "second").done();
+            let mut ends = Vec::new();
+            for name in ["d/moved", "second"] {
+                let far = b.connect(name).done();
+                ends.push((far, b.accept(&socket).done()));
+            }
+            b.unlink("d/moved").done();
+            b.unlink("second").done();
+            b.connect("second").map(drop).fails(ENOENT);
+            for (far, near) in ends {
+                far.write_on(b"still").done();
+                assert_eq!(near.read_on(100).done(), b"still");
+            }
+            drop(socket);
+            assert_eq!(b.files(), 2);
+        })
+        .needs(Ability::Sockets),
+        check("nobody connects to a socket that nobody listens to", |b| {
+            drop(b.listen("s").done());
+            b.connect("s").map(drop).fails(ECONNREFUSED);
+            b.open("s", How::READ).map(drop).fails(EOPNOTSUPP);
+        })
+        .needs(Ability::Sockets),
+        check("who may not write to a socket does not connect", |b| {
+            let socket = b.listen("s").done();
+            let connects = |mode| {
+                b.chmod("s", mode).done();
+                b.as_user((7, 7), &[7], |b| b.connect("s").map(drop))
+            };
+            connects(0o755).fails(EACCES);
+            connects(0o702).done();
+            b.accept(&socket).done();
+        })
+        .needs(Ability::Sockets),
         check("data goes through a fifo, not to the server", |b| {
             b.mkfifo("p").done();
             let ino = b.ino("p");

@@ -98,7 +98,13 @@ impl MemFs {
     pub(super) fn create(&mut self, request: &Frame, dir: Cookie) -> Outcome {
         let asked = request.get::<vn::Create>();
         let (name, va) = ((&asked.cn, &asked.cn_cred), asked.va);
-        let (made, va) = self.make(dir, name, &va, Kind::File(Data::default()))?;
+        // A file, or a socket.
+        let kind = if va.vtype == u32::from(Vtype::Sock) {
+            Kind::Special
+        } else {
+            Kind::File(Data::default())
+        };
+        let (made, va) = self.make(dir, name, &va, kind)?;
         let ttl = self.ttl;
         Ok(request.reply_with::<vn::Create>(|reply| {
             (reply.newnode, reply.va, reply.va_ttl, reply.cn_ttl) = (made, va, ttl, ttl);
