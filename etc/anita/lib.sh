@@ -32,10 +32,11 @@ have() {
 }
 
 # Makes the server $1 runnable if the system brings only its source: in the
-# directory $2, to be linked with the libraries $3...
+# directory $2 of NetBSD's tree, to be compiled with the arguments $3...
+# NetBSD installs no examples for libpuffs and librefuse.
 program() {
 	have "$1" && return
-	_name=$1 _dir=$2
+	_name=$1 _dir=/usr/src/$2
 	shift 2
 	[ -d "$_dir" ] || skip "this system has neither $_name nor $_dir"
 	have cc || skip "this system has no $_name and no compiler for $_dir"
@@ -43,6 +44,17 @@ program() {
 		cat tmp/cc.log
 		skip "$_dir does not compile"
 	}
+}
+
+# Makes dtfs runnable, which NetBSD installs for its tests.
+dtfs_program() {
+	have dtfs && return
+	_test=/usr/tests/fs/puffs/h_dtfs/h_dtfs
+	if [ -x $_test ]; then
+		cp $_test bin/dtfs
+	else
+		program dtfs tests/fs/puffs/h_dtfs -lpuffs -lutil
+	fi
 }
 
 # Is the module $1 in the kernel?
@@ -77,16 +89,19 @@ is_unmounted() {
 	[ -z "$(mounted)" ]
 }
 
-# Has a server mount on $MNT: the command $1..., which goes into the background
+# Has a server mount on $MNT: the command $1..., which may go into the background
 # by itself.
 serve() {
-	"$@" || fail "$1 does not mount: exit status $?"
-	wait_until 20 is_mounted || fail "$1 ended, and nothing is mounted"
+	"$@" &
+	_server=$!
+	wait_until 20 is_mounted || fail "nothing is mounted by $1"
 }
 
+# Unmounts, and waits for a server that stayed in the foreground.
 unserve() {
 	umount "$MNT" || fail "umount: exit status $?"
 	wait_until 20 is_unmounted || fail "it is still mounted"
+	wait $_server || :
 }
 
 # Says that two things are the same.

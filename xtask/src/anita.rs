@@ -182,9 +182,17 @@ impl Accel {
 /// Is there a KVM that is good for something? Not each that can be opened is: in
 /// some virtual machines it is an interpreter, and slower than QEMU.
 fn kvm_works(qemu: &str, work: &Path) -> Result<bool> {
-    /// mov dx, 0xf4; mov al, 1; out dx, al: QEMU exits with 2 * 1 + 1.
-    const PROGRAM: [u8; 6] = [0xba, 0xf4, 0x00, 0xb0, 0x01, 0xee];
-    /// The BIOS has got there after a fraction of a second.
+    /// What a processor does in a fraction of a second, and an interpreter does
+    /// not in many: it counts down from 2^28. Then QEMU exits with 2 * 1 + 1.
+    #[rustfmt::skip]
+    const PROGRAM: [u8; 16] = [
+        0x66, 0xb9, 0x00, 0x00, 0x00, 0x10, // mov ecx, 0x10000000
+        0x66, 0x49,                         // dec ecx
+        0x75, 0xfc,                         // jnz to the dec
+        0xba, 0xf4, 0x00,                   // mov dx, 0xf4
+        0xb0, 0x01,                         // mov al, 1
+        0xee,                               // out dx, al
+    ];
     const LIMIT: Duration = Duration::from_secs(5);
     if !Path::new("/dev/kvm").exists() {
         return Ok(false);

@@ -2,7 +2,7 @@
 #: limit 30
 . ./lib.sh
 
-program dtfs /usr/share/examples/puffs/dtfs -lpuffs -lutil
+dtfs_program
 dtfs -s dtfs "$MNT" &
 wait_until 20 is_mounted || fail "dtfs does not mount"
 kill -STOP $!

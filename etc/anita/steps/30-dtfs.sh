@@ -2,7 +2,7 @@
 #: limit 120
 . ./lib.sh
 
-program dtfs /usr/share/examples/puffs/dtfs -lpuffs -lutil
+dtfs_program
 for option in "" nopagecache nonamecache; do
 	echo "with option \"$option\":"
 	serve dtfs ${option:+-o $option} dtfs "$MNT"

@@ -2,7 +2,7 @@
 #: limit 120
 . ./lib.sh
 
-program pnullfs /usr/share/examples/puffs/pnullfs -lpuffs -lutil
+program pnullfs share/examples/puffs/pnullfs -lpuffs -lutil
 rm -rf tmp/low
 mkdir tmp/low
 cp /bin/ls tmp/low/

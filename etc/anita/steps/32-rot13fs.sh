@@ -2,7 +2,7 @@
 #: limit 120
 . ./lib.sh
 
-program rot13fs /usr/share/examples/puffs/rot13fs -lpuffs -lutil
+program rot13fs share/examples/puffs/rot13fs -lpuffs -lutil
 rm -rf tmp/low
 mkdir tmp/low
 echo Hello >tmp/low/file

@@ -10,7 +10,7 @@ rm -rf tmp/ssh tmp/low
 mkdir tmp/ssh tmp/low
 chmod 700 . tmp tmp/ssh
 for key in host user; do
-	ssh-keygen -q -t rsa -N "" -f tmp/ssh/$key || fail "ssh-keygen"
+	ssh-keygen -q -t ed25519 -N "" -f tmp/ssh/$key || fail "ssh-keygen"
 done
 cp tmp/ssh/user.pub tmp/ssh/authorized
 cat >tmp/ssh/config <<END
@@ -27,7 +27,7 @@ END
 "$(command -v sshd)" -f tmp/ssh/config || fail "sshd does not start"
 trap 'clean_up; kill $(cat tmp/ssh/pid)' EXIT
 serve mount_psshfs -O Port=2222 -O "IdentityFile=$PWD/tmp/ssh/user" \
-    -O StrictHostKeyChecking=no -O UserKnownHostsFile=/dev/null \
+    -O StrictHostKeyChecking=no -O UserKnownHostsFile=/dev/null -O BatchMode=yes \
     "root@127.0.0.1:$PWD/tmp/low" "$MNT"
 work_on "$MNT"
 unserve

@@ -5,7 +5,7 @@
 . ./lib.sh
 
 HALF=50 all_tries=0
-program dtfs /usr/share/examples/puffs/dtfs -lpuffs -lutil
+dtfs_program
 
 once() {
 	modload "$MODULE" || fail "round $round: cannot load"
