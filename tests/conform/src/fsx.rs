@@ -15,7 +15,7 @@
 use crate::sequence::{hunt, Dice, Difference};
 use puffs_rs::kern::Result;
 use puffs_script::world::{Calls, Fd, How, Mapping};
-use std::{ops::Range, sync::OnceLock};
+use std::{cell::Cell, ops::Range, sync::OnceLock};
 
 /// How many operations there are in a sequence at most.
 pub const SEQUENCE: usize = 5000;
@@ -217,7 +217,8 @@ fn same(whose: &str, at: usize, got: &[u8], expected: &[u8]) -> Outcome<()> {
 pub struct Ground<'a> {
     /// Whose calls are made.
     pub calls: &'a dyn Calls,
-    /// The file, which is not there.
+    /// How the paths of the files begin, each of which gets a number: there are
+    /// servers that go by the path, and mix up files that had it one after another.
     pub path: String,
     /// Can it be mapped?
     pub maps: bool,
@@ -234,20 +235,26 @@ impl Ground<'_> {
     /// # Errors
     /// The shortest sequence that shows a difference, and which.
     pub fn play(&self, seed: u64, steps: usize, say: &mut dyn FnMut(u64, usize)) -> Outcome<()> {
-        let spared = Spared::wanted()?;
+        let (spared, files) = (Spared::wanted()?, Cell::new(0));
         let starts = (0..steps).step_by(SEQUENCE);
         for (seed, start) in (seed..).zip(starts) {
             let len = SEQUENCE.min(steps - start);
             let program = program(seed, len, self.maps);
-            hunt(seed, &program, |program| self.difference(program, spared))?;
+            let fresh = |program: &[Op]| {
+                files.set(files.get() + 1);
+                let path = format!("{}.{}", self.path, files.get());
+                self.difference(path, program, spared)
+            };
+            hunt(seed, &program, fresh)?;
             say(seed, len);
         }
         Ok(())
     }
 
-    fn difference(&self, program: &[Op], spared: Spared) -> Option<Difference> {
+    fn difference(&self, path: String, program: &[Op], spared: Spared) -> Option<Difference> {
         let mut run = Run {
             ground: self,
+            path,
             spared,
             program,
             next: 0,
@@ -269,6 +276,7 @@ impl Ground<'_> {
 /// A sequence that is being played.
 struct Run<'a> {
     ground: &'a Ground<'a>,
+    path: String,
     spared: Spared,
     program: &'a [Op],
     next: usize,
@@ -282,7 +290,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn create(&mut self) -> Outcome<()> {
-        let (calls, path) = (self.ground.calls, &self.ground.path);
+        let (calls, path) = (self.ground.calls, &self.path);
         let how = How {
             exclusive: true,
             ..How::CREATE
@@ -295,7 +303,7 @@ impl Run<'_> {
 
     fn remove(&mut self) -> Outcome<()> {
         let closed = self.close();
-        must("unlink", self.ground.calls.unlink(&self.ground.path))?;
+        must("unlink", self.ground.calls.unlink(&self.path))?;
         closed
     }
 
@@ -313,7 +321,7 @@ impl Run<'_> {
             append: mode == Mode::Append,
             ..How::READ
         };
-        let fd = must("open", self.ground.calls.open(&self.ground.path, how))?;
+        let fd = must("open", self.ground.calls.open(&self.path, how))?;
         self.file = Some((fd, mode));
         Ok(fd)
     }
@@ -396,7 +404,7 @@ impl Run<'_> {
     fn size(&mut self) -> Outcome<()> {
         let size = match self.file {
             Some((fd, _)) => self.ground.calls.fstat(fd),
-            None => self.ground.calls.stat(&self.ground.path),
+            None => self.ground.calls.stat(&self.path),
         };
         let (size, expected) = (must("stat", size)?.size, self.model.len());
         if size == expected as i64 {
@@ -458,7 +466,7 @@ impl Run<'_> {
             }
             Op::Truncate(size) => {
                 self.prepare_size()?;
-                must("truncate", calls.truncate(&self.ground.path, size as i64))?;
+                must("truncate", calls.truncate(&self.path, size as i64))?;
                 self.model.resize(size, 0);
                 Ok(())
             }
