@@ -143,8 +143,10 @@ more" "through a link" || fail "symbolic link"
 }
 
 # Unloads the module. It may be busy after an unmount: a thread of the kernel
-# keeps a reference to the last mount that it worked on, until it works on
-# another. The root file system gives it work.
+# keeps a reference to the mounts that it worked on, until it works on another.
+# The root file system gives them work: ioflush writes files to it, and vdrain
+# forgets its vnodes, for there are never as few as one. (So sysctl says EBUSY,
+# and the kernel wants as many as before.)
 unload() {
 	_tries=0
 	until modunload puffs 2>tmp/modunload; do
@@ -161,6 +163,7 @@ unload() {
 		done
 		sync
 		rm -f /puffs-anita.*
+		[ $((_tries % 10)) = 0 ] && sysctl -w kern.maxvnodes=1 >/dev/null 2>&1
 		sleep 0.2
 	done
 }

@@ -99,6 +99,7 @@ impl Rump {
                 | Ability::KernelLocks
                 | Ability::DotdotCache
                 | Ability::AttributeCache
+                | Ability::LastWords
         )
     }
 }

@@ -50,6 +50,9 @@ pub enum Ability {
     /// the mount of a vnode without regard to whether it is dead by then, and
     /// panics).
     DyingStatvfs,
+    /// A process that was killed tells how its system call ended (NetBSD's is
+    /// gone before it can).
+    LastWords,
 }
 
 /// A kernel with puffs in it.

@@ -21,7 +21,7 @@ const FAMILY: &str = "pages";
 /// The size of a page.
 const PAGE: usize = 4096;
 /// More than one message holds.
-const MANY: usize = 1 << 20;
+const MANY: usize = 1 << 18;
 /// Stale NFS file handle.
 const ESTALE: i32 = 70;
 /// How many files are in use when the server dies.
@@ -320,8 +320,8 @@ fn deaths() -> Vec<Case> {
     ]
 }
 
-/// Has a megabyte of each of some files read, or written, and the server dies
-/// when it has the first requests for each.
+/// Has much of each of some files read, or written, and the server dies when it
+/// has the first requests for each.
 fn die_under(script: &Script, write: bool) -> Ends {
     let names: Vec<String> = (0..FILES).map(|nth| format!("f{nth}")).collect();
     for (nth, name) in names.iter().enumerate() {

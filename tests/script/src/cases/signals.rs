@@ -261,6 +261,15 @@ fn blocked(script: &Script, signal: i32) -> Ends {
     script.join(call).into()
 }
 
+fn too_late_to_leave(signals: &[(&str, i32)]) -> Vec<Case> {
+    each(
+        "a signal that comes after the reply is too late",
+        signals,
+        Ends::Well,
+        reply_first,
+    )
+}
+
 /// The cases of the family.
 pub(super) fn cases() -> Vec<Case> {
     let late = |cases: Vec<Case>| {
@@ -292,12 +301,11 @@ pub(super) fn cases() -> Vec<Case> {
             LEAVES,
             ends_while_it_is_read,
         )),
-        each(
-            "a signal that comes after the reply is too late",
-            &IMPORTANT,
-            Ends::Well,
-            reply_first,
-        ),
+        too_late_to_leave(&BLOCKABLE),
+        too_late_to_leave(&[("KILL", SIGKILL)])
+            .into_iter()
+            .map(|case| case.needs(Ability::LastWords))
+            .collect(),
         each(
             "a request is made under another pending signal",
             &OTHERS,
