@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         // The compiler's own headers are all that it needs.
         .clang_arg("-ffreestanding")
         .allowlist_function("pk_.*")
-        .allowlist_type("pk_.*|puffs_.*|putter_hdr|fid|statvfs|timespec")
+        .allowlist_type("pk_.*|putter_hdr|fid|flock|statvfs|timespec|vattr")
         .allowlist_var("PK_.*")
         .derive_default(true)
         .size_t_is_usize(true)

@@ -6,11 +6,8 @@
  *
  * Every function here turns one request of the Rust core into one use of
  * the kernel and decides nothing itself.  This is the only place, with
- * puffs_module.c, that knows a kernel structure, and the only one that knows
- * in what the releases differ.  It includes the kernel's own puffs_sys.h:
- * struct puffs_mount and struct puffs_node are shared with the C object
- * that stays in the module (puffs_vnops.o), so their layout has to come from
- * the header that it was compiled with.
+ * puffs_module.c and puffs_vnops.c, that knows a kernel structure, and the
+ * only one that knows in what the releases differ.
  */
 
 #include <sys/cdefs.h>
@@ -20,10 +17,13 @@
 #include <sys/buf.h>
 #include <sys/condvar.h>
 #include <sys/errno.h>
+#include <sys/fcntl.h>
 #include <sys/kauth.h>
 #include <sys/kernel.h>
 #include <sys/kmem.h>
 #include <sys/kthread.h>
+#include <sys/lockf.h>
+#include <sys/malloc.h>
 #include <sys/mount.h>
 #include <sys/mutex.h>
 #include <sys/namei.h>
@@ -44,21 +44,15 @@
 #include <miscfs/specfs/specdev.h>
 
 #include <fs/puffs/puffs_msgif.h>
-#include <fs/puffs/puffs_sys.h>
 
 #include "puffs_kern.h"
 #include "puffs_release.h"
+#include "puffs_rs.h"
+#include "puffs_vnops.h"
 
 /* No more than this many lines a second reach the console. */
 #define	PK_LOG_PPS	5
 
-/* The Rust part of a mount sits behind the part that the C objects know. */
-struct pk_mount {
-	struct puffs_mount	pm_pmp;
-	void			*pm_rs;
-};
-
-#define	PMPTOPM(pmp)	((struct pk_mount *)(pmp))
 #define	MTX(m)		((kmutex_t *)(m))
 #define	CV(cv)		((kcondvar_t *)(cv))
 #define	POOL(pc)	((pool_cache_t)(pc))
@@ -82,7 +76,6 @@ CTASSERT(sizeof(off_t) == sizeof(int64_t));
 CTASSERT(sizeof(voff_t) == sizeof(int64_t));
 CTASSERT(sizeof(puffs_cookie_t) == sizeof(void *));
 CTASSERT(sizeof(enum vtype) == sizeof(uint32_t));
-CTASSERT(offsetof(struct pk_mount, pm_pmp) == 0);
 
 /*
  * Values that cross as numbers, and those of the wire that come from kernel
@@ -91,25 +84,20 @@ CTASSERT(offsetof(struct pk_mount, pm_pmp) == 0);
 CTASSERT(PK_MNT_FORCE == MNT_FORCE);
 CTASSERT(PK_MNT_WAIT == MNT_WAIT);
 CTASSERT(PK_MNT_LAZY == MNT_LAZY);
-CTASSERT(PK_GOP_UPDATE_ACCESSED == GOP_UPDATE_ACCESSED);
-CTASSERT(PK_GOP_UPDATE_MODIFIED == GOP_UPDATE_MODIFIED);
-CTASSERT(PK_PNODE_NOREFS == PNODE_NOREFS);
-CTASSERT(PK_PNODE_DYING == PNODE_DYING);
-CTASSERT(PK_PNODE_FAF == PNODE_FAF);
-CTASSERT(PK_PNODE_DOINACT == PNODE_DOINACT);
-CTASSERT(PK_PNODE_SOPEXP == PNODE_SOPEXP);
-CTASSERT(PK_PNODE_METACACHE_ATIME == PNODE_METACACHE_ATIME);
-CTASSERT(PK_PNODE_METACACHE_CTIME == PNODE_METACACHE_CTIME);
-CTASSERT(PK_PNODE_METACACHE_MTIME == PNODE_METACACHE_MTIME);
-CTASSERT(PK_PNODE_METACACHE_SIZE == PNODE_METACACHE_SIZE);
-CTASSERT(PK_UPDATE_ATIME == PUFFS_UPDATEATIME);
-CTASSERT(PK_UPDATE_CTIME == PUFFS_UPDATECTIME);
-CTASSERT(PK_UPDATE_MTIME == PUFFS_UPDATEMTIME);
-CTASSERT(PK_UPDATE_SIZE == PUFFS_UPDATESIZE);
-CTASSERT(PK_NOSUCHCOOKIE == PUFFS_NOSUCHCOOKIE);
+CTASSERT(PK_MNT_RDONLY == MNT_RDONLY);
+CTASSERT(PK_MNT_RELATIME == MNT_RELATIME);
+CTASSERT(PK_MNT_NOATIME == MNT_NOATIME);
+CTASSERT(PK_FREAD == FREAD);
+CTASSERT(PK_FWRITE == FWRITE);
+CTASSERT(PK_IO_APPEND == IO_APPEND);
+CTASSERT(PK_IO_SYNC == IO_SYNC);
+CTASSERT(PK_IO_ADV_MASK == IO_ADV_MASK && IO_ADV_SHIFT == 0);
+CTASSERT(PK_FSYNC_WAIT == FSYNC_WAIT);
+CTASSERT(PK_F_GETLK == F_GETLK);
 CTASSERT(PK_MSG_MAXSIZE == (PUFFS_MSG_MAXSIZE));
 CTASSERT(PK_MSGSTRUCT_MAX == PUFFS_MSGSTRUCT_MAX);
 CTASSERT(PK_FHANDLE_SIZE_MAX == FHANDLE_SIZE_MAX);
+CTASSERT(PK_POLL_ALWAYS == (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM));
 CTASSERT(PK_POLLERR == POLLERR);
 CTASSERT(PK_POLLHUP == POLLHUP);
 CTASSERT(PK_ELAST <= ELAST);
@@ -120,19 +108,25 @@ CTASSERT(PUFFSVERSION == 30);
 CTASSERT((voff_t)VNOVAL == VSIZENOTSET);
 
 /*
- * A node as the shim makes it: what C code of puffs knows comes first, and it
- * makes none itself.
+ * A node: the kernel's part, and the core's behind it.  genfs wants its own
+ * first.
  */
 struct pk_node {
-	struct puffs_node	n_pn;
-	struct pk_polls		n_polls;
+	struct genfs_node	n_genfs;
+	struct selinfo		n_sel;		/* pollers */
+	struct lockf		*n_lockf;	/* byte range locks */
+	uint64_t		n_rs[];
 };
-CTASSERT(offsetof(struct pk_node, n_pn) == 0);
-CTASSERT(sizeof(((struct puffs_node *)0)->pn_revents) * 8 ==
-    sizeof(((struct pk_polls *)0)->pl_asked));
+CTASSERT(offsetof(struct pk_node, n_genfs) == 0);
 
-struct pool puffs_pnpool;
-struct pool puffs_vapool;
+#define	NODE(rs)	((struct pk_node *)((char *)(rs) -		\
+			    offsetof(struct pk_node, n_rs)))
+
+static struct pool pk_node_pool;
+
+#ifdef PUFFSDEBUG
+int puffsdebug;
+#endif
 
 static struct putter_ops puffs_putter = {
 	.pop_getout = puffs_msgif_getout,
@@ -142,10 +136,26 @@ static struct putter_ops puffs_putter = {
 	.pop_close = puffs_msgif_close,
 };
 
+/* Where a file ends that is to be so long: there, in no whole blocks. */
+static void
+pk_gop_size(struct vnode *vp, off_t size, off_t *eobp, int flags)
+{
+
+	*eobp = size;
+}
+
+static void
+pk_gop_markupdate(struct vnode *vp, int flags)
+{
+
+	puffs_rs_markupdate(vp, (flags & GOP_UPDATE_ACCESSED) != 0,
+	    (flags & GOP_UPDATE_MODIFIED) != 0);
+}
+
 static const struct genfs_ops puffs_genfsops = {
-	.gop_size = puffs_gop_size,
+	.gop_size = pk_gop_size,
 	.gop_write = genfs_gop_write,
-	.gop_markupdate = puffs_gop_markupdate,
+	.gop_markupdate = pk_gop_markupdate,
 #ifdef PK_GOP_PUTRANGE
 	.gop_putrange = genfs_gop_putrange,
 #endif
@@ -157,6 +167,15 @@ static const struct genfs_ops puffs_genfsops = {
 
 void *
 pk_alloc(size_t size, bool cansleep)
+{
+
+	KASSERT(size != 0);
+	KASSERT_MAYSLEEP(cansleep);
+	return kmem_alloc(size, cansleep ? KM_SLEEP : KM_NOSLEEP);
+}
+
+void *
+pk_zalloc(size_t size, bool cansleep)
 {
 
 	KASSERT(size != 0);
@@ -209,24 +228,6 @@ pk_pool_put(struct pk_pool *pc, void *obj)
 	pool_cache_put(POOL(pc), obj);
 }
 
-void
-pk_node_pools_init(void)
-{
-
-	pool_init(&puffs_pnpool, sizeof(struct pk_node), 0, 0, 0,
-	    "puffpnpl", &pool_allocator_nointr, IPL_NONE);
-	pool_init(&puffs_vapool, sizeof(struct vattr), 0, 0, 0,
-	    "puffvapl", &pool_allocator_nointr, IPL_NONE);
-}
-
-void
-pk_node_pools_destroy(void)
-{
-
-	pool_destroy(&puffs_vapool);
-	pool_destroy(&puffs_pnpool);
-}
-
 /*
  * Locks.
  */
@@ -250,6 +251,13 @@ pk_mutex_enter(struct pk_mutex *m)
 {
 
 	mutex_enter(MTX(m));
+}
+
+bool
+pk_mutex_tryenter(struct pk_mutex *m)
+{
+
+	return mutex_tryenter(MTX(m)) != 0;
 }
 
 void
@@ -576,11 +584,32 @@ pk_mount_unmount(struct mount *mp)
 	return dounmount(mp, MNT_FORCE, curlwp);
 }
 
-struct puffs_mount *
-pk_mount_pmp(struct mount *mp)
+void *
+pk_mount_data(struct mount *mp)
 {
 
-	return MPTOPUFFSMP(mp);
+	return mp->mnt_data;
+}
+
+void
+pk_mount_clear_data(struct mount *mp)
+{
+
+	mp->mnt_data = NULL;
+}
+
+uint32_t
+pk_mount_flags(struct mount *mp)
+{
+
+	return mp->mnt_flag;
+}
+
+uint64_t
+pk_mount_fsid(struct mount *mp)
+{
+
+	return mp->mnt_stat.f_fsidx.__fsid_val[0];
 }
 
 bool
@@ -628,14 +657,14 @@ pk_mount_known_statvfs(struct mount *mp, void *sb)
 }
 
 void
-pk_mount_commit(struct mount *mp, struct puffs_mount *pmp)
+pk_mount_commit(struct mount *mp, void *data)
 {
 
 	mp->mnt_fs_bshift = DEV_BSHIFT;
 	mp->mnt_dev_bshift = DEV_BSHIFT;
 	/* Only the server knows where the data are. */
 	mp->mnt_flag &= ~MNT_LOCAL;
-	mp->mnt_data = pmp;
+	mp->mnt_data = data;
 	vfs_getnewfsid(mp);
 }
 
@@ -685,145 +714,6 @@ pk_mount_vflush(struct mount *mp, bool force)
 }
 
 /*
- * struct puffs_mount.  Only what the C objects look at is set up, and what
- * belongs to the services below; the rest stays zero and is nobody's.
- */
-
-struct puffs_mount *
-pk_pmp_create(struct mount *mp, const void *args, void *rs)
-{
-	struct pk_mount *pm;
-	struct puffs_mount *pmp;
-
-	KASSERT_MAYSLEEP(true);
-	pm = kmem_zalloc(sizeof(*pm), KM_SLEEP);
-	pm->pm_rs = rs;
-
-	pmp = &pm->pm_pmp;
-	memcpy(&pmp->pmp_args, args, sizeof(pmp->pmp_args));
-	pmp->pmp_mp = mp;
-	pmp->pmp_msg_maxsize = pmp->pmp_args.pa_maxmsglen;
-	pmp->pmp_root_cookie = pmp->pmp_args.pa_root_cookie;
-	pmp->pmp_root_vtype = pmp->pmp_args.pa_root_vtype;
-	pmp->pmp_root_vsize = pmp->pmp_args.pa_root_vsize;
-	pmp->pmp_root_rdev = pmp->pmp_args.pa_root_rdev;
-	mutex_init(&pmp->pmp_lock, MUTEX_DEFAULT, IPL_NONE);
-	mutex_init(&pmp->pmp_sopmtx, MUTEX_DEFAULT, IPL_NONE);
-	cv_init(&pmp->pmp_sopcv, "puffsop");
-	TAILQ_INIT(&pmp->pmp_sopnodereqs);
-
-	return pmp;
-}
-
-void
-pk_pmp_destroy(struct puffs_mount *pmp)
-{
-	struct mount *mp = PMPTOMP(pmp);
-
-	KASSERT(TAILQ_EMPTY(&pmp->pmp_sopnodereqs));
-	KASSERT(pmp->pmp_sopthrcount == 0);
-	/* Who still holds the mount structure shall find nothing. */
-	if (mp->mnt_data == pmp)
-		mp->mnt_data = NULL;
-	cv_destroy(&pmp->pmp_sopcv);
-	mutex_destroy(&pmp->pmp_sopmtx);
-	mutex_destroy(&pmp->pmp_lock);
-	kmem_free(PMPTOPM(pmp), sizeof(struct pk_mount));
-}
-
-void *
-pk_pmp_rs(struct puffs_mount *pmp)
-{
-
-	return PMPTOPM(pmp)->pm_rs;
-}
-
-void
-pk_pmp_set_rs(struct puffs_mount *pmp, void *rs)
-{
-
-	PMPTOPM(pmp)->pm_rs = rs;
-}
-
-struct mount *
-pk_pmp_mount(struct puffs_mount *pmp)
-{
-
-	return PMPTOMP(pmp);
-}
-
-const void *
-pk_pmp_args(struct puffs_mount *pmp)
-{
-
-	return &pmp->pmp_args;
-}
-
-struct pk_mutex *
-pk_pmp_lock(struct puffs_mount *pmp)
-{
-
-	return (struct pk_mutex *)&pmp->pmp_lock;
-}
-
-struct vnode *
-pk_pmp_root(struct puffs_mount *pmp)
-{
-
-	KASSERT(mutex_owned(&pmp->pmp_lock));
-	return pmp->pmp_root;
-}
-
-void
-pk_pmp_set_root(struct puffs_mount *pmp, struct vnode *vp)
-{
-
-	KASSERT(mutex_owned(&pmp->pmp_lock));
-	pmp->pmp_root = vp;
-}
-
-struct pk_mutex *
-pk_pmp_sopmtx(struct puffs_mount *pmp)
-{
-
-	return (struct pk_mutex *)&pmp->pmp_sopmtx;
-}
-
-struct pk_cv *
-pk_pmp_sopcv(struct puffs_mount *pmp)
-{
-
-	return (struct pk_cv *)&pmp->pmp_sopcv;
-}
-
-void
-pk_pmp_sop_running(struct puffs_mount *pmp, bool running)
-{
-
-	KASSERT(mutex_owned(&pmp->pmp_sopmtx));
-	pmp->pmp_sopthrcount = running ? 1 : 0;
-}
-
-bool
-pk_pmp_sop_take(struct puffs_mount *pmp, bool any, void **ckp)
-{
-	struct puffs_sopreq *psopr;
-
-	KASSERT(mutex_owned(&pmp->pmp_sopmtx));
-	psopr = TAILQ_FIRST(&pmp->pmp_sopnodereqs);
-	if (psopr == NULL)
-		return false;
-	/* The counter wraps: compare by distance. */
-	if (!any && (int)((u_int)PK_TICKS() - (u_int)psopr->psopr_at) <= 0)
-		return false;
-	TAILQ_REMOVE(&pmp->pmp_sopnodereqs, psopr, psopr_entries);
-	KASSERT(psopr->psopr_sopreq == PUFFS_SOPREQ_EXPIRE);
-	*ckp = psopr->psopr_ck;
-	kmem_free(psopr, sizeof(*psopr));
-	return true;
-}
-
-/*
  * Vnodes.
  */
 
@@ -832,6 +722,13 @@ pk_vnode_get(struct mount *mp, void *ck, struct vnode **vpp)
 {
 
 	return vcache_get(mp, &ck, sizeof(ck), vpp);
+}
+
+void
+pk_vnode_ref(struct vnode *vp)
+{
+
+	vref(vp);
 }
 
 void
@@ -883,13 +780,6 @@ pk_vnode_mount(struct vnode *vp)
 	return vp->v_mount;
 }
 
-struct puffs_node *
-pk_vnode_node(struct vnode *vp)
-{
-
-	return VPTOPP(vp);
-}
-
 uint32_t
 pk_vnode_type(struct vnode *vp)
 {
@@ -903,6 +793,24 @@ pk_vnode_set_type(struct vnode *vp, uint32_t type)
 
 	KASSERT(vp->v_type == VNON);
 	vp->v_type = type;
+}
+
+bool
+pk_vnode_is_root(struct vnode *vp)
+{
+
+	return (vp->v_vflag & VV_ROOT) != 0;
+}
+
+bool
+pk_vnode_is_dying(struct vnode *vp)
+{
+	bool dying;
+
+	mutex_enter(vp->v_interlock);
+	dying = vdead_check(vp, VDEAD_NOWAIT) != 0;
+	mutex_exit(vp->v_interlock);
+	return dying;
 }
 
 int64_t
@@ -920,10 +828,17 @@ pk_vnode_set_size(struct vnode *vp, int64_t size)
 }
 
 void
+pk_vnode_set_writesize(struct vnode *vp, int64_t size)
+{
+
+	uvm_vnp_setwritesize(vp, size);
+}
+
+void
 pk_vnode_to_special(struct vnode *vp, uint64_t rdev)
 {
 
-	vp->v_op = puffs_specop_p;
+	vp->v_op = pk_specop_p;
 	spec_node_init(vp, rdev);
 }
 
@@ -931,26 +846,7 @@ void
 pk_vnode_to_fifo(struct vnode *vp)
 {
 
-	vp->v_op = puffs_fifoop_p;
-}
-
-int
-pk_vnode_putpages(struct vnode *vp, int64_t start, int64_t end, bool drop)
-{
-	voff_t offlo, offhi;
-
-	/* Rounding up must not leave the range of offsets. */
-	if (start < 0 || end < 0 || end > PK_OFF_MAX - PAGE_MASK)
-		return EINVAL;
-	offlo = trunc_page(start);
-	offhi = round_page(end);
-	/* An end of 0 is the end of the file; else, some page is meant. */
-	if (offhi != 0 && offlo >= offhi)
-		return EINVAL;
-
-	/* VOP_PUTPAGES gives the lock up. */
-	PK_VMOBJ_ENTER(vp);
-	return VOP_PUTPAGES(vp, offlo, offhi, drop ? PGO_FREE : PGO_CLEANIT);
+	vp->v_op = pk_fifoop_p;
 }
 
 int
@@ -980,10 +876,11 @@ pk_vnode_dirty(void *arg, struct vnode *vp)
 }
 
 struct vnode *
-pk_vnode_iter_next(struct vnode_iterator *vi)
+pk_vnode_iter_next(struct vnode_iterator *vi, bool dirty)
 {
 
-	return vfs_vnode_iterator_next(vi, pk_vnode_dirty, NULL);
+	return vfs_vnode_iterator_next(vi, dirty ? pk_vnode_dirty : NULL,
+	    NULL);
 }
 
 void
@@ -994,8 +891,83 @@ pk_vnode_iter_destroy(struct vnode_iterator *vi)
 }
 
 /*
+ * The page cache.
+ */
+
+int
+pk_pages_put(struct vnode *vp, int64_t start, int64_t end, int how)
+{
+	static const int flags[] = {
+		[PK_PUT_CLEAN] = PGO_CLEANIT,
+		[PK_PUT_SYNC] = PGO_CLEANIT | PGO_SYNCIO,
+		[PK_PUT_FREE] = PGO_CLEANIT | PGO_FREE | PGO_SYNCIO,
+		[PK_PUT_DROP] = PGO_FREE,
+	};
+
+	KASSERT((start & PAGE_MASK) == 0 && (end & PAGE_MASK) == 0);
+	/* VOP_PUTPAGES gives the lock up. */
+	PK_VMOBJ_ENTER(vp);
+	return VOP_PUTPAGES(vp, start, end, flags[how]);
+}
+
+int
+pk_pages_read(struct vnode *vp, struct uio *uio, size_t len, int advice)
+{
+
+	KASSERT(uio->uio_rw == UIO_READ);
+	return ubc_uiomove(&vp->v_uobj, uio, len, advice,
+	    UBC_READ | UBC_PARTIALOK | PK_UBC_FLAGS(vp));
+}
+
+int
+pk_pages_write(struct vnode *vp, struct uio *uio, size_t len)
+{
+
+	KASSERT(uio->uio_rw == UIO_WRITE);
+	return ubc_uiomove(&vp->v_uobj, uio, len, UVM_ADV_RANDOM,
+	    UBC_WRITE | UBC_PARTIALOK | PK_UBC_FLAGS(vp));
+}
+
+void
+pk_pages_lock(struct vnode *vp)
+{
+
+	PK_VMOBJ_ENTER(vp);
+}
+
+void
+pk_pages_unlock(struct vnode *vp)
+{
+
+	PK_VMOBJ_EXIT(vp);
+}
+
+int
+pk_pages_get(struct pk_vop *ap)
+{
+
+	return genfs_getpages(ap);
+}
+
+/*
  * The name cache.
  */
+
+bool
+pk_cache_lookup(struct vnode *dvp, struct componentname *cnp,
+    struct vnode **vpp)
+{
+	int iswhiteout;
+	bool found;
+
+	*vpp = NULL;
+	iswhiteout = 0;
+	found = cache_lookup(dvp, cnp->cn_nameptr, cnp->cn_namelen,
+	    cnp->cn_nameiop, cnp->cn_flags, &iswhiteout, vpp);
+	if (iswhiteout)
+		cnp->cn_flags |= ISWHITEOUT;
+	return found;
+}
 
 void
 pk_cache_enter(struct vnode *dvp, struct vnode *vp,
@@ -1003,6 +975,20 @@ pk_cache_enter(struct vnode *dvp, struct vnode *vp,
 {
 
 	cache_enter(dvp, vp, cnp->cn_nameptr, cnp->cn_namelen, cnp->cn_flags);
+}
+
+void
+pk_cache_purge(struct vnode *vp)
+{
+
+	cache_purge(vp);
+}
+
+void
+pk_cache_purge_name(struct vnode *dvp, const struct componentname *cnp)
+{
+
+	cache_purge1(dvp, cnp->cn_nameptr, cnp->cn_namelen, 0);
 }
 
 void
@@ -1020,40 +1006,62 @@ pk_cache_purge_mount(struct mount *mp)
 }
 
 /*
- * struct puffs_node.
+ * Nodes.
  */
 
-const void *
-pk_node_create(struct vnode *vp, void *ck, bool root)
+void
+pk_node_pool_init(size_t rs_size)
 {
-	struct puffs_node *pn;
+
+	pool_init(&pk_node_pool, sizeof(struct pk_node) + rs_size, 0, 0, 0,
+	    "puffpnpl", &pool_allocator_nointr, IPL_NONE);
+}
+
+void
+pk_node_pool_destroy(void)
+{
+
+	pool_destroy(&pk_node_pool);
+}
+
+void *
+pk_node_create(void)
+{
+	struct pk_node *n;
 
 	KASSERT_MAYSLEEP(true);
-	pn = pool_get(&puffs_pnpool, PR_WAITOK);
-	memset(pn, 0, sizeof(struct pk_node));
-	pn->pn_cookie = ck;
-	pn->pn_vp = vp;
-	pn->pn_refcount = 1;
-	mutex_init(&pn->pn_mtx, MUTEX_DEFAULT, IPL_NONE);
-	mutex_init(&pn->pn_sizemtx, MUTEX_DEFAULT, IPL_NONE);
-	selinit(&pn->pn_sel);
+	n = pool_get(&pk_node_pool, PR_WAITOK);
+	memset(n, 0, sizeof(*n));
+	selinit(&n->n_sel);
+	return n->n_rs;
+}
+
+void
+pk_node_destroy(void *rs)
+{
+	struct pk_node *n = NODE(rs);
+
+	seldestroy(&n->n_sel);
+	pool_put(&pk_node_pool, n);
+}
+
+void
+pk_node_attach(void *rs, struct vnode *vp, bool root)
+{
 
 	vp->v_tag = VT_PUFFS;
 	vp->v_type = VNON;
-	vp->v_op = puffs_vnodeop_p;
+	vp->v_op = pk_vnodeop_p;
 	if (root)
 		vp->v_vflag |= VV_ROOT;
-	vp->v_data = pn;
+	vp->v_data = NODE(rs);
 	genfs_node_init(vp, &puffs_genfsops);
 	uvm_vnp_setsize(vp, 0);
-
-	return &pn->pn_cookie;
 }
 
-struct puffs_node *
+void
 pk_node_detach(struct vnode *vp)
 {
-	struct puffs_node *pn = VPTOPP(vp);
 
 	KASSERT(vp->v_tag == VT_PUFFS);
 	genfs_node_destroy(vp);
@@ -1062,123 +1070,36 @@ pk_node_detach(struct vnode *vp)
 	mutex_enter(vp->v_interlock);
 	vp->v_data = NULL;
 	mutex_exit(vp->v_interlock);
-
-	return pn;
-}
-
-void
-pk_node_destroy(struct puffs_node *pn)
-{
-
-	KASSERT(pn->pn_refcount == 0);
-	if (pn->pn_va_cache != NULL)
-		pool_put(&puffs_vapool, pn->pn_va_cache);
-	seldestroy(&pn->pn_sel);
-	mutex_destroy(&pn->pn_sizemtx);
-	mutex_destroy(&pn->pn_mtx);
-	pool_put(&puffs_pnpool, pn);
-}
-
-struct pk_mutex *
-pk_node_mutex(struct puffs_node *pn)
-{
-
-	return (struct pk_mutex *)&pn->pn_mtx;
-}
-
-int
-pk_node_addref(struct puffs_node *pn, int delta)
-{
-
-	KASSERT(mutex_owned(&pn->pn_mtx));
-	pn->pn_refcount += delta;
-	KASSERT(pn->pn_refcount >= 0);
-	return pn->pn_refcount;
-}
-
-uint32_t
-pk_node_vtype(struct puffs_node *pn)
-{
-
-	return pn->pn_vp->v_type;
 }
 
 void *
-pk_node_cookie(struct puffs_node *pn)
+pk_vnode_node(struct vnode *vp)
 {
+	struct pk_node *n = vp->v_data;
 
-	return pn->pn_cookie;
+	return n != NULL ? n->n_rs : NULL;
 }
 
 void
-pk_node_stat(struct puffs_node *pn, uint32_t set, uint32_t clear)
+pk_node_selrecord(void *rs)
 {
 
-	pn->pn_stat = (pn->pn_stat & ~clear) | set;
+	selrecord(curlwp, &NODE(rs)->n_sel);
 }
 
 void
-pk_node_set_serversize(struct puffs_node *pn, int64_t size)
+pk_node_selnotify(void *rs, int revents)
 {
 
-	pn->pn_serversize = size;
-}
-
-void
-pk_node_set_mctime(struct puffs_node *pn, uint32_t which,
-    const struct pk_timespec *ts)
-{
-	struct timespec mct;
-
-	mct.tv_sec = ts->ts_sec;
-	mct.tv_nsec = ts->ts_nsec;
-	if (which & PNODE_METACACHE_ATIME)
-		pn->pn_mc_atime = mct;
-	if (which & PNODE_METACACHE_CTIME)
-		pn->pn_mc_ctime = mct;
-	if (which & PNODE_METACACHE_MTIME)
-		pn->pn_mc_mtime = mct;
-	pn->pn_stat |= which & (PNODE_METACACHE_ATIME |
-	    PNODE_METACACHE_CTIME | PNODE_METACACHE_MTIME);
-}
-
-void
-pk_node_set_mcsize(struct puffs_node *pn, int64_t size)
-{
-
-	pn->pn_mc_size = size;
-	pn->pn_stat |= PNODE_METACACHE_SIZE;
+	selnotify(&NODE(rs)->n_sel, revents, 0);
 }
 
 int
-pk_node_revents(struct puffs_node *pn)
+pk_node_advlock(void *rs, struct pk_vop *ap, int64_t size)
 {
 
-	KASSERT(mutex_owned(&pn->pn_mtx));
-	return pn->pn_revents;
-}
-
-void
-pk_node_add_revents(struct puffs_node *pn, int revents)
-{
-
-	KASSERT(mutex_owned(&pn->pn_mtx));
-	pn->pn_revents |= revents;
-}
-
-struct pk_polls *
-pk_node_polls(struct puffs_node *pn)
-{
-
-	KASSERT(mutex_owned(&pn->pn_mtx));
-	return &((struct pk_node *)pn)->n_polls;
-}
-
-void
-pk_node_selnotify(struct puffs_node *pn, int revents)
-{
-
-	selnotify(&pn->pn_sel, revents, 0);
+	return lf_advlock((struct vop_advlock_args *)ap, &NODE(rs)->n_lockf,
+	    size);
 }
 
 /*
@@ -1238,12 +1159,74 @@ pk_cn_cred(const struct componentname *cnp)
 	return cnp->cn_cred;
 }
 
+void
+pk_cn_set_flags(struct componentname *cnp, uint32_t set, uint32_t clear)
+{
+
+	cnp->cn_flags = (cnp->cn_flags & ~clear) | set;
+}
+
+void
+pk_cn_consume(struct componentname *cnp, size_t len)
+{
+
+	PK_CN_CONSUME(cnp, len);
+}
+
+/*
+ * What callers read and write.
+ */
+
+size_t
+pk_uio_resid(const struct uio *uio)
+{
+
+	return uio->uio_resid;
+}
+
+int64_t
+pk_uio_offset(const struct uio *uio)
+{
+
+	return uio->uio_offset;
+}
+
+void
+pk_uio_set_offset(struct uio *uio, int64_t offset)
+{
+
+	uio->uio_offset = offset;
+}
+
+int
+pk_uio_move(void *buf, size_t len, struct uio *uio)
+{
+
+	return uiomove(buf, len, uio);
+}
+
+void
+pk_uio_give_back(struct uio *uio, size_t len)
+{
+
+	/* The callers of VOP_WRITE look at these two. */
+	uio->uio_resid += len;
+	uio->uio_offset -= len;
+}
+
+int64_t *
+pk_cookies_alloc(size_t count)
+{
+
+	return malloc(count * sizeof(off_t), M_TEMP, M_WAITOK);
+}
+
 /*
  * Buffers.
  */
 
 size_t
-pk_buf_count(struct buf *bp)
+pk_buf_count(const struct buf *bp)
 {
 
 	return bp->b_bcount;
@@ -1254,6 +1237,27 @@ pk_buf_data(struct buf *bp)
 {
 
 	return bp->b_data;
+}
+
+int64_t
+pk_buf_offset(const struct buf *bp)
+{
+
+	return bp->b_blkno << DEV_BSHIFT;
+}
+
+bool
+pk_buf_is_read(const struct buf *bp)
+{
+
+	return BUF_ISREAD(bp);
+}
+
+bool
+pk_buf_is_async(const struct buf *bp)
+{
+
+	return (bp->b_flags & B_ASYNC) != 0;
 }
 
 void

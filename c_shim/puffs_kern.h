@@ -27,23 +27,26 @@
 /* Kernel structures, by name only. */
 struct buf;
 struct componentname;
+struct flock;
 struct kauth_cred;
 struct mount;
-struct puffs_mount;
-struct puffs_node;
 struct putter_instance;
+struct uio;
+struct vattr;
 struct vnode;
 struct vnode_iterator;
 
 /* Of those, only what Rust exports speaks of. */
 struct fid;
-struct puffs_kcn;
-struct puffs_kcred;
-struct puffs_msgpark;
-struct puffs_req;
 struct putter_hdr;
 struct statvfs;
 struct timespec;
+
+/*
+ * Opaque: the arguments of a vnode operation, for operations of the kernel's
+ * own that take the same.
+ */
+struct pk_vop;
 
 /* Opaque: a kmutex_t and a pool_cache, as the kernel sees them. */
 struct pk_mutex;
@@ -59,14 +62,6 @@ struct pk_sigset {
 	uint32_t ss_bits[4];
 };
 
-/*
- * What Rust keeps of a node's polls: for each event, how many requests that
- * ask for it have no answer yet.
- */
-struct pk_polls {
-	uint8_t pl_asked[16];
-};
-
 struct pk_timespec {
 	int64_t ts_sec;
 	int64_t ts_nsec;
@@ -79,34 +74,31 @@ struct pk_timespec {
 #define	PK_MNT_FORCE		0x00080000	/* of vfs_unmount */
 #define	PK_MNT_WAIT		1		/* of vfs_sync */
 #define	PK_MNT_LAZY		3
-#define	PK_GOP_UPDATE_ACCESSED	0x01		/* of puffs_gop_markupdate */
-#define	PK_GOP_UPDATE_MODIFIED	0x02
-#define	PK_UPDATE_ATIME		0x01		/* of puffs_updatenode */
-#define	PK_UPDATE_CTIME		0x02
-#define	PK_UPDATE_MTIME		0x04
-#define	PK_UPDATE_SIZE		0x08
-#define	PK_PNODE_NOREFS		0x001		/* of pk_node_stat */
-#define	PK_PNODE_DYING		0x002
-#define	PK_PNODE_FAF		0x004
-#define	PK_PNODE_DOINACT	0x008
-#define	PK_PNODE_METACACHE_ATIME 0x010
-#define	PK_PNODE_METACACHE_CTIME 0x020
-#define	PK_PNODE_METACACHE_MTIME 0x040
-#define	PK_PNODE_METACACHE_SIZE	0x080
-#define	PK_PNODE_SOPEXP		0x100
-#define	PK_NOSUCHCOOKIE		(-1)		/* of puffs_cookie2vnode */
+#define	PK_MNT_RDONLY		0x00000001	/* of pk_mount_flags */
+#define	PK_MNT_RELATIME		0x00020000
+#define	PK_MNT_NOATIME		0x04000000
+#define	PK_FREAD		0x01		/* of puffs_rs_open */
+#define	PK_FWRITE		0x02
+#define	PK_IO_APPEND		0x00020		/* of puffs_rs_write */
+#define	PK_IO_SYNC		0x00240
+#define	PK_IO_ADV_MASK		0x00003
+#define	PK_FSYNC_WAIT		0x0001		/* of puffs_rs_fsync */
+#define	PK_F_GETLK		7		/* of puffs_rs_advlock */
 #define	PK_MSG_MAXSIZE		0x20000		/* 2 * MAXPHYS */
 #define	PK_MSGSTRUCT_MAX	4096
 #define	PK_FHANDLE_SIZE_MAX	1024
+#define	PK_POLL_ALWAYS		0x0045		/* what files without a driver have */
 #define	PK_POLLERR		0x0008
 #define	PK_POLLHUP		0x0010
 #define	PK_ELAST		96		/* 10.x knows two more */
 
 /*
- * Memory.  Zeroed; size is never 0.  pk_alloc may sleep and then never fails
- * if cansleep is true, else it returns NULL when memory is short.
+ * Memory.  The size is never 0.  zalloc zeroes it, alloc leaves what was in
+ * it.  Both may sleep and then never fail if cansleep is true, else they
+ * return NULL when memory is short.
  */
 void	*pk_alloc(size_t, bool);
+void	*pk_zalloc(size_t, bool);
 void	pk_free(void *, size_t);
 size_t	pk_page_size(void);
 
@@ -124,6 +116,7 @@ void	pk_pool_put(struct pk_pool *, void *);
 struct pk_mutex *pk_mutex_create(void);
 void	pk_mutex_destroy(struct pk_mutex *);
 void	pk_mutex_enter(struct pk_mutex *);
+bool	pk_mutex_tryenter(struct pk_mutex *);
 void	pk_mutex_exit(struct pk_mutex *);
 
 /*
@@ -202,7 +195,14 @@ int	pk_mount_unmount(struct mount *);
  */
 int	pk_mount_enter(struct mount *);
 void	pk_mount_leave(struct mount *);
-struct puffs_mount *pk_mount_pmp(struct mount *);
+/*
+ * What the core keeps of a mount (mnt_data); NULL before it is mounted and
+ * after it is taken down.
+ */
+void	*pk_mount_data(struct mount *);
+void	pk_mount_clear_data(struct mount *);
+uint32_t pk_mount_flags(struct mount *);	/* PK_MNT_*, among others */
+uint64_t pk_mount_fsid(struct mount *);		/* for stat(2) */
 bool	pk_mount_is_getargs(struct mount *);
 bool	pk_mount_is_update(struct mount *);
 /*
@@ -212,8 +212,8 @@ bool	pk_mount_is_update(struct mount *);
  */
 int	pk_mount_set_statvfs(struct mount *, const char *, const char *,
 	    const char *, void *);
-/* Block shifts, flags and the file system id of a mount that succeeds. */
-void	pk_mount_commit(struct mount *, struct puffs_mount *);
+/* Block shifts, flags, id and data of a mount that succeeds. */
+void	pk_mount_commit(struct mount *, void *);
 /* Complete a wire statvfs in place with what the kernel knows; may sleep. */
 void	pk_mount_copy_statvfs(struct mount *, void *);
 /* What the kernel knows by itself, to its own struct statvfs. */
@@ -224,37 +224,13 @@ void	pk_statvfs_from_wire(void *, const void *);
 int	pk_mount_vflush(struct mount *, bool);
 
 /*
- * struct puffs_mount, the C part of a mount.  create copies the mount
- * arguments (struct puffs_kargs), sets up the two mutexes, the service
- * thread's condition variable and queue, and remembers the Rust part.  May
- * sleep.  destroy comes while the mount structure is there, and leaves it
- * without a pmp.
- */
-struct puffs_mount *pk_pmp_create(struct mount *, const void *, void *);
-void	pk_pmp_destroy(struct puffs_mount *);
-void	*pk_pmp_rs(struct puffs_mount *);
-void	pk_pmp_set_rs(struct puffs_mount *, void *);
-struct mount *pk_pmp_mount(struct puffs_mount *);
-const void *pk_pmp_args(struct puffs_mount *);
-struct pk_mutex *pk_pmp_lock(struct puffs_mount *);	/* pmp_lock */
-struct vnode *pk_pmp_root(struct puffs_mount *);	/* under pmp_lock */
-void	pk_pmp_set_root(struct puffs_mount *, struct vnode *);
-struct pk_mutex *pk_pmp_sopmtx(struct puffs_mount *);
-struct pk_cv *pk_pmp_sopcv(struct puffs_mount *);
-/* Under sopmtx: may puffs_vnop_inactive queue expiries? */
-void	pk_pmp_sop_running(struct puffs_mount *, bool);
-/*
- * Under sopmtx: take the first queued expiry off, if it is due (first
- * argument true: in any case), and store its cookie.  False: there is none.
- */
-bool	pk_pmp_sop_take(struct puffs_mount *, bool, void **);
-
-/*
  * Vnodes.  get finds or makes the vnode of a cookie and references it
- * (vcache_get(9)); may sleep.  rele may sleep.  lock returns an errno only if
- * the vnode is being reclaimed, or (trylock) locked.
+ * (vcache_get(9)); may sleep.  ref is for who has a reference already.  rele
+ * may sleep.  lock returns an errno only if the vnode is being reclaimed, or
+ * (trylock) locked.
  */
 int	pk_vnode_get(struct mount *, void *, struct vnode **);
+void	pk_vnode_ref(struct vnode *);
 void	pk_vnode_rele(struct vnode *);
 int	pk_vnode_lock(struct vnode *);
 int	pk_vnode_trylock(struct vnode *);
@@ -262,60 +238,74 @@ void	pk_vnode_lock_retry(struct vnode *);
 void	pk_vnode_unlock(struct vnode *);
 struct pk_mutex *pk_vnode_interlock(struct vnode *);
 struct mount *pk_vnode_mount(struct vnode *);
-struct puffs_node *pk_vnode_node(struct vnode *);	/* NULL: none any more */
 uint32_t pk_vnode_type(struct vnode *);
 void	pk_vnode_set_type(struct vnode *, uint32_t);
+bool	pk_vnode_is_root(struct vnode *);
+bool	pk_vnode_is_dying(struct vnode *);	/* enters the interlock */
 int64_t	pk_vnode_size(struct vnode *);
 void	pk_vnode_set_size(struct vnode *, int64_t);	/* page cache too */
+void	pk_vnode_set_writesize(struct vnode *, int64_t);
 void	pk_vnode_to_special(struct vnode *, uint64_t);	/* VCHR, VBLK */
 void	pk_vnode_to_fifo(struct vnode *);
-/*
- * Write back (true: drop) the pages of a byte range, widened to pages; an end
- * of 0 is that of the file.  EINVAL if it is empty.  May sleep.
- */
-int	pk_vnode_putpages(struct vnode *, int64_t, int64_t, bool);
 int	pk_vnode_fsync(struct vnode *, struct kauth_cred *, bool);
-/* The regular vnodes with dirty pages, each referenced. */
+/* The vnodes (true: regular, with dirty pages) of a mount, referenced. */
 struct vnode_iterator *pk_vnode_iter_create(struct mount *);
-struct vnode *pk_vnode_iter_next(struct vnode_iterator *);
+struct vnode *pk_vnode_iter_next(struct vnode_iterator *, bool);
 void	pk_vnode_iter_destroy(struct vnode_iterator *);
 
-/* The name cache. */
+/*
+ * The page cache of a regular file.  All may sleep, and ask the file system
+ * for pages or to write them.
+ *
+ * put writes dirty pages of a byte range back, which starts and ends at page
+ * boundaries; an end of 0 is that of the file.  CLEAN does not wait for the
+ * writing, SYNC does, FREE drops the pages then; DROP writes nothing.
+ * read and write move so many bytes between the pages and the uio, and may
+ * stop early (ubc_uiomove(9)).
+ */
+#define	PK_PUT_CLEAN		0
+#define	PK_PUT_SYNC		1
+#define	PK_PUT_FREE		2
+#define	PK_PUT_DROP		3
+int	pk_pages_put(struct vnode *, int64_t, int64_t, int);
+int	pk_pages_read(struct vnode *, struct uio *, size_t, int);
+int	pk_pages_write(struct vnode *, struct uio *, size_t);
+/* The lock that VOP_GETPAGES is called inside, and gives up. */
+void	pk_pages_lock(struct vnode *);
+void	pk_pages_unlock(struct vnode *);
+int	pk_pages_get(struct pk_vop *);		/* genfs_getpages */
+
+/*
+ * The name cache.  lookup is true if the name is known; the vnode is then
+ * referenced, or NULL where the cache knows that there is no such file.
+ * enter takes NULL for that.
+ */
+bool	pk_cache_lookup(struct vnode *, struct componentname *,
+	    struct vnode **);
 void	pk_cache_enter(struct vnode *, struct vnode *,
 	    const struct componentname *);
+void	pk_cache_purge(struct vnode *);
+void	pk_cache_purge_name(struct vnode *, const struct componentname *);
 void	pk_cache_purge_children(struct vnode *);
 void	pk_cache_purge_mount(struct mount *);
 
 /*
- * The pools of the node structures, which the C objects of the module use
- * too: for vfs_init and vfs_done.
+ * Nodes: what the kernel keeps of a file of the server's (v_data).  A node
+ * is the kernel's own part of it, which is set up here, and as many bytes of
+ * the core's as pool_init said; the address is that of the core's part,
+ * which create leaves as they are.  attach ties a new vnode to its node and
+ * makes it the file system's, detach cuts the tie, inside the interlock.
  */
-void	pk_node_pools_init(void);
-void	pk_node_pools_destroy(void);
-
-/*
- * struct puffs_node.  create makes the node of a new vnode, ties the two
- * together with one reference, and returns where the cookie is kept; detach
- * cuts the tie (the caller still owns that reference); destroy frees it.
- */
-void	pk_node_pools_init(void);
-void	pk_node_pools_destroy(void);
-const void *pk_node_create(struct vnode *, void *, bool);
-struct puffs_node *pk_node_detach(struct vnode *);
-void	pk_node_destroy(struct puffs_node *);
-struct pk_mutex *pk_node_mutex(struct puffs_node *);	/* pn_mtx */
-int	pk_node_addref(struct puffs_node *, int);	/* under pn_mtx; result */
-void	*pk_node_cookie(struct puffs_node *);
-uint32_t pk_node_vtype(struct puffs_node *);	/* of its referenced vnode */
-void	pk_node_stat(struct puffs_node *, uint32_t, uint32_t); /* set, clear */
-void	pk_node_set_serversize(struct puffs_node *, int64_t);
-void	pk_node_set_mctime(struct puffs_node *, uint32_t,
-	    const struct pk_timespec *);		/* by PNODE_METACACHE_* */
-void	pk_node_set_mcsize(struct puffs_node *, int64_t);
-int	pk_node_revents(struct puffs_node *);		/* under pn_mtx */
-void	pk_node_add_revents(struct puffs_node *, int);	/* under pn_mtx */
-struct pk_polls *pk_node_polls(struct puffs_node *);	/* under pn_mtx */
-void	pk_node_selnotify(struct puffs_node *, int);
+void	pk_node_pool_init(size_t);
+void	pk_node_pool_destroy(void);
+void	*pk_node_create(void);
+void	pk_node_destroy(void *);
+void	pk_node_attach(void *, struct vnode *, bool);
+void	pk_node_detach(struct vnode *);
+void	*pk_vnode_node(struct vnode *);		/* NULL: none any more */
+void	pk_node_selrecord(void *);		/* the calling lwp polls it */
+void	pk_node_selnotify(void *, int);
+int	pk_node_advlock(void *, struct pk_vop *, int64_t);	/* lf_advlock */
 
 /* Credentials: 0 of a caller, 1 NOCRED, 2 FSCRED; and as a wire uucred. */
 int	pk_cred_kind(struct kauth_cred *);
@@ -327,10 +317,28 @@ uint32_t pk_cn_flags(const struct componentname *);
 const char *pk_cn_nameptr(const struct componentname *);
 size_t	pk_cn_namelen(const struct componentname *);
 struct kauth_cred *pk_cn_cred(const struct componentname *);
+void	pk_cn_set_flags(struct componentname *, uint32_t, uint32_t); /* set, clear */
+/* The file system dealt with so much of the path behind the component. */
+void	pk_cn_consume(struct componentname *, size_t);
+
+/*
+ * What a caller reads and writes.  move goes the way that the uio says, and
+ * may sleep; give_back takes the last bytes that were moved for not moved.
+ */
+size_t	pk_uio_resid(const struct uio *);
+int64_t	pk_uio_offset(const struct uio *);
+void	pk_uio_set_offset(struct uio *, int64_t);
+int	pk_uio_move(void *, size_t, struct uio *);
+void	pk_uio_give_back(struct uio *, size_t);
+/* Offsets of directory entries for NFS, which the caller of readdir frees. */
+int64_t	*pk_cookies_alloc(size_t);
 
 /* Buffers of asynchronous I/O.  done gives the buffer back to its owner. */
-size_t	pk_buf_count(struct buf *);
+size_t	pk_buf_count(const struct buf *);
 void	*pk_buf_data(struct buf *);
+int64_t	pk_buf_offset(const struct buf *);
+bool	pk_buf_is_read(const struct buf *);
+bool	pk_buf_is_async(const struct buf *);
 void	pk_buf_done(struct buf *, int, size_t);	/* errno, bytes not moved */
 
 #endif /* _PUFFS_KERN_H_ */

@@ -4,8 +4,7 @@
  *
  * The module: what the kernel finds when it loads puffs, that is the module
  * structure and the table of file system operations.  The operations are
- * Rust's (src/entry.rs).  puffs_rs.h, which cbindgen writes from there, comes
- * after puffs_sys.h, so that the compiler sees where the two disagree.
+ * Rust's (src/entry.rs).
  */
 
 #include <sys/cdefs.h>
@@ -22,19 +21,13 @@
 #include <miscfs/genfs/genfs.h>
 
 #include <fs/puffs/puffs_msgif.h>
-#include <fs/puffs/puffs_sys.h>
 
+#include "puffs_kern.h"
 #include "puffs_release.h"
 #include "puffs_rs.h"
+#include "puffs_vnops.h"
 
 MODULE(MODULE_CLASS_VFS, puffs, "putter");
-
-/* In ticks; puffs_vnop_lookup gives a busy node ten of these of grace. */
-int puffs_sopreq_expire_timeout = PUFFS_SOPREQ_EXPIRE_TIMEOUT;
-
-#ifdef PUFFSDEBUG
-int puffsdebug;
-#endif
 
 #ifdef PK_VFS_LKTYPE
 /*
@@ -55,14 +48,10 @@ puffs_module_relock(struct vnode *vp, int lktype)
 static int
 puffs_module_root(struct mount *mp, int lktype, struct vnode **vpp)
 {
-	struct puffs_mount *pmp = MPTOPUFFSMP(mp);
 	int error;
 
-	if (lktype == LK_NONE) {
-		error = puffs_cookie2vnode(pmp, pmp->pmp_root_cookie, vpp);
-		KASSERT(error != PUFFS_NOSUCHCOOKIE);
-		return error;
-	}
+	if (lktype == LK_NONE)
+		return puffs_rs_root_unlocked(mp, vpp);
 	error = puffs_vfsop_root(mp, vpp);
 	if (error == 0)
 		puffs_module_relock(*vpp, lktype);
@@ -86,10 +75,9 @@ puffs_module_fhtovp(struct mount *mp, struct fid *fhp, int lktype,
 #endif
 
 static const struct vnodeopv_desc * const puffs_vnodeopv_descs[] = {
-	&puffs_vnodeop_opv_desc,
-	&puffs_specop_opv_desc,
-	&puffs_fifoop_opv_desc,
-	&puffs_msgop_opv_desc,
+	&pk_vnodeop_opv_desc,
+	&pk_specop_opv_desc,
+	&pk_fifoop_opv_desc,
 	NULL,
 };
 

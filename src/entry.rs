@@ -1,44 +1,31 @@
-//! The C edge: what the kernel, the putter device and C code of puffs call.
+//! The C edge: what the kernel and the putter device call.
 //!
-//! Every function here has the name and the prototype that `puffs_sys.h`,
-//! `struct vfsops` or `struct putter_ops` of NetBSD give it, and is a few
+//! Every function here has the prototype that `struct vfsops`,
+//! `struct putter_ops` or the vnode operations of the shim give it, and is a few
 //! lines: it turns pointers into handles, calls, and turns the `Result` into
-//! an errno. cbindgen writes `puffs_rs.h` from this file, and the shim compiles
-//! it after NetBSD's own headers, so that the compiler compares the two.
+//! an errno. cbindgen writes `puffs_rs.h` from here, and the shim compiles it
+//! after NetBSD's own headers, so that the compiler compares the two.
 
 mod tie;
+mod vnops;
 
 use crate::{
-    abi::{self, Cookie, ErrorOp, KArgs, Kcn, Kcred, Req},
+    abi::{self, Cookie, KArgs},
     kern::{
-        sys::{
-            self, buf, componentname, fid, kauth_cred, mount, puffs_kcn, puffs_kcred, puffs_mount,
-            puffs_msgpark, puffs_node, puffs_req, putter_hdr, statvfs, timespec, vnode,
-        },
-        Arc, Buf, Completion, ComponentName, Cred, Errno, Fid, MountPtr, NodeRef, PmpRef, Ref,
-        Sleep, StatvfsOut, UserPath, Vnode, VnodeRef,
+        sys::{self, fid, kauth_cred, mount, putter_hdr, statvfs, timespec, vnode},
+        Arc, Cred, Errno, Fid, MountPtr, StatvfsOut, UserPath, Vnode, VnodeRef,
     },
     mount::Mount,
-    msgif::{MsgIf, Park},
-    node::{self, FileInfo},
-    subr, vfsops,
+    msgif::MsgIf,
+    node::{self, Node},
+    vfsops,
 };
 use core::{
     ffi::{c_char, c_int, c_void, CStr},
-    mem::ManuallyDrop,
-    ptr, slice,
+    slice,
 };
-use tie::Tied;
-use zerocopy::FromBytes;
-
-/// The mount of a C part.
-///
-/// # Safety
-/// `pmp` is a live mount of ours.
-unsafe fn of_pmp(pmp: *mut puffs_mount) -> Option<Tied> {
-    // SAFETY: the caller says so.
-    unsafe { PmpRef::new(pmp) }.and_then(Mount::of_pmp)
-}
+pub use vnops::*;
+use zerocopy::IntoBytes;
 
 /// The mount of a `struct mount`.
 ///
@@ -49,16 +36,7 @@ unsafe fn of_mp(mp: *mut mount) -> Option<Arc<Mount>> {
     unsafe { MountPtr::new(mp) }.and_then(Mount::of)
 }
 
-/// Lends a park of C code's.
-///
-/// # Safety
-/// `park` came from [`puffs_msgmem_alloc`] and was not released.
-unsafe fn borrow(park: *mut puffs_msgpark) -> ManuallyDrop<Ref<Park>> {
-    // SAFETY: the caller says so.
-    unsafe { Ref::borrow_raw(park.cast()) }
-}
-
-/// Runs `f` on a result and stores it, or returns the errno.
+/// Stores the vnode of a result, or returns the errno.
 ///
 /// # Safety
 /// `vpp` is a place for a vnode.
@@ -70,449 +48,6 @@ unsafe fn store(vpp: *mut *mut vnode, result: crate::kern::Result<VnodeRef>) -> 
             0
         }
         Err(error) => error.get(),
-    }
-}
-
-// Messages: what puffs_vnops.c calls.
-
-/// See [`Park::alloc`].
-///
-/// # Safety
-/// `parkp` and `mem` are places for pointers.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_msgmem_alloc(
-    len: usize,
-    parkp: *mut *mut puffs_msgpark,
-    mem: *mut *mut c_void,
-    cansleep: c_int,
-) -> c_int {
-    let sleep = if cansleep != 0 { Sleep::Yes } else { Sleep::No };
-    let mut park = match Park::alloc(len, sleep) {
-        Ok(park) => park,
-        Err(error) => return error.get(),
-    };
-    let message = park
-        .get_mut()
-        .map_or(ptr::null_mut(), |park| park.message().as_ptr());
-    // SAFETY: the caller says so.
-    unsafe { mem.write(message.cast()) };
-    // SAFETY: the caller says so.
-    unsafe { parkp.write(park.into_raw().cast()) };
-    0
-}
-
-/// Gives a park back; NULL is none.
-///
-/// # Safety
-/// `park` came from [`puffs_msgmem_alloc`] and was not released.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_msgmem_release(park: *mut puffs_msgpark) {
-    if !park.is_null() {
-        // SAFETY: the caller gives its reference up.
-        drop(unsafe { Ref::<Park>::from_raw(park.cast()) });
-    }
-}
-
-/// See [`Park::set_faf`].
-///
-/// # Safety
-/// `park` is the caller's and not enqueued.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_msg_setfaf(park: *mut puffs_msgpark) {
-    // SAFETY: the caller says so.
-    if let Some(park) = unsafe { borrow(park) }.get_mut() {
-        park.set_faf();
-    }
-}
-
-/// See [`Park::set_delta`].
-///
-/// # Safety
-/// `park` is the caller's and not enqueued.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_msg_setdelta(park: *mut puffs_msgpark, delta: usize) {
-    // SAFETY: the caller says so.
-    if let Some(park) = unsafe { borrow(park) }.get_mut() {
-        park.set_delta(delta);
-    }
-}
-
-/// See [`Park::set_info`].
-///
-/// # Safety
-/// `park` is the caller's and not enqueued.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_msg_setinfo(
-    park: *mut puffs_msgpark,
-    opclass: c_int,
-    optype: c_int,
-    cookie: *mut c_void,
-) {
-    // SAFETY: the caller says so.
-    if let Some(park) = unsafe { borrow(park) }.get_mut() {
-        park.set_info(opclass as u16, optype as u16, Cookie(cookie as usize));
-    }
-}
-
-/// See [`Park::set_call`].
-///
-/// # Safety
-/// `park` is the caller's and not enqueued; `done` takes `arg`. If
-/// [`puffs_msg_setinfo`] said that this is a poll, its events are in place, and
-/// `arg` is the node, with a reference that `done` releases.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_msg_setcall(
-    park: *mut puffs_msgpark,
-    done: Option<unsafe extern "C" fn(*mut puffs_mount, *mut puffs_req, *mut c_void)>,
-    arg: *mut c_void,
-) {
-    // SAFETY: the caller says so.
-    let mut park = unsafe { borrow(park) };
-    if let Some((park, done)) = park.get_mut().zip(done) {
-        // SAFETY: the caller says so, and a completion is run once.
-        let completion = unsafe { Completion::new(done, arg) };
-        let polled = if park.is_poll() {
-            // SAFETY: the caller says so.
-            unsafe { NodeRef::new(arg.cast()) }
-        } else {
-            None
-        };
-        park.set_call(completion, polled);
-    }
-}
-
-/// See [`MsgIf::enqueue`].
-///
-/// # Safety
-/// `pmp` is a live mount, `park` the caller's and not enqueued.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_msg_enqueue(pmp: *mut puffs_mount, park: *mut puffs_msgpark) {
-    // SAFETY: the caller says so.
-    let mut park = unsafe { borrow(park) };
-    // SAFETY: the caller says so.
-    if let Some(mount) = unsafe { of_pmp(pmp) } {
-        mount.send(&mut park);
-    }
-}
-
-/// See [`MsgIf::wait`].
-///
-/// # Safety
-/// `pmp` is a live mount, `park` the caller's and enqueued.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_msg_wait(pmp: *mut puffs_mount, park: *mut puffs_msgpark) -> c_int {
-    // SAFETY: the caller says so.
-    unsafe { puffs_msg_wait2(pmp, park, ptr::null_mut(), ptr::null_mut()) }
-}
-
-/// See [`Mount::receive`].
-///
-/// # Safety
-/// `pmp` is a live mount, `park` the caller's and enqueued; the nodes are NULL
-/// or referenced.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_msg_wait2(
-    pmp: *mut puffs_mount,
-    park: *mut puffs_msgpark,
-    pn1: *mut puffs_node,
-    pn2: *mut puffs_node,
-) -> c_int {
-    // SAFETY: the caller says so.
-    let mut park = unsafe { borrow(park) };
-    // SAFETY: the caller says so.
-    let nodes = [unsafe { NodeRef::new(pn1) }, unsafe { NodeRef::new(pn2) }];
-    // SAFETY: the caller says so.
-    match unsafe { of_pmp(pmp) } {
-        Some(mount) => Errno::code(mount.receive(&mut park, nodes)),
-        None => Errno::ENXIO.get(),
-    }
-}
-
-/// See [`Mount::senderr`].
-///
-/// # Safety
-/// `pmp` is a live mount, `text` a C string.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_senderr(
-    pmp: *mut puffs_mount,
-    kind: c_int,
-    error: c_int,
-    text: *const c_char,
-    cookie: *mut c_void,
-) {
-    // SAFETY: the caller says so.
-    let text = unsafe { CStr::from_ptr(text) }.to_str().unwrap_or_default();
-    let kind = ErrorOp::try_from(kind as u16).unwrap_or(ErrorOp::Error);
-    // SAFETY: the caller says so.
-    if let Some(mount) = unsafe { of_pmp(pmp) } {
-        mount.senderr(kind, error, text, Cookie(cookie as usize));
-    }
-}
-
-// Completions, which puffs_vnops.c hands to puffs_msg_setcall.
-
-/// The reply that a completion gets: its header, and what it says that it is
-/// long.
-///
-/// # Safety
-/// `reply` comes from [`Completion::run`].
-unsafe fn reply_bytes<'a>(reply: *mut puffs_req) -> &'a [u8] {
-    // SAFETY: it starts with a header.
-    let header: &[u8] = unsafe { slice::from_raw_parts(reply.cast(), size_of::<Req>()) };
-    let len = Req::read_from_bytes(header).map_or(0, |req| req.pth.framelen as usize);
-    // SAFETY: the device delivered as many bytes as its header says, and a
-    // header that the kernel makes up says its own length.
-    unsafe { slice::from_raw_parts(reply.cast(), len) }
-}
-
-/// See [`subr::bio_read_done`].
-///
-/// # Safety
-/// Called by a [`Completion`] whose argument is a buffer to complete.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_parkdone_asyncbioread(
-    _pmp: *mut puffs_mount,
-    reply: *mut puffs_req,
-    arg: *mut c_void,
-) {
-    // SAFETY: the caller says so.
-    let reply = unsafe { reply_bytes(reply) };
-    // SAFETY: the caller says so.
-    if let Some(buf) = unsafe { Buf::new(arg.cast::<buf>()) } {
-        subr::bio_read_done(reply, buf);
-    }
-}
-
-/// See [`subr::bio_write_done`].
-///
-/// # Safety
-/// Called by a [`Completion`] whose argument is a buffer to complete.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_parkdone_asyncbiowrite(
-    _pmp: *mut puffs_mount,
-    reply: *mut puffs_req,
-    arg: *mut c_void,
-) {
-    // SAFETY: the caller says so.
-    let reply = unsafe { reply_bytes(reply) };
-    // SAFETY: the caller says so.
-    if let Some(buf) = unsafe { Buf::new(arg.cast::<buf>()) } {
-        subr::bio_write_done(reply, buf);
-    }
-}
-
-/// See [`subr::poll_done`].
-///
-/// # Safety
-/// Called by a [`Completion`] whose argument is a node with a reference.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_parkdone_poll(
-    _pmp: *mut puffs_mount,
-    reply: *mut puffs_req,
-    arg: *mut c_void,
-) {
-    // SAFETY: the caller says so.
-    let reply = unsafe { reply_bytes(reply) };
-    // SAFETY: the caller says so.
-    if let Some(node) = unsafe { NodeRef::new(arg.cast::<puffs_node>()) } {
-        subr::poll_done(reply, node);
-    }
-}
-
-// Names, credentials and nodes.
-
-/// See [`subr::makecn`].
-///
-/// # Safety
-/// All pointers are live.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_makecn(
-    kcn: *mut puffs_kcn,
-    kcred: *mut puffs_kcred,
-    name: *const componentname,
-    full: c_int,
-) {
-    // SAFETY: the caller says so.
-    let name = unsafe { ComponentName::new(name) };
-    // SAFETY: the caller says so.
-    let kcn = unsafe { kcn.cast::<Kcn>().as_mut() };
-    // SAFETY: the caller says so; it is another part of the message.
-    let kcred = unsafe { kcred.cast::<Kcred>().as_mut() };
-    if let Some(((kcn, kcred), name)) = kcn.zip(kcred).zip(name) {
-        subr::makecn(kcn, kcred, &name, full != 0);
-    }
-}
-
-/// See [`subr::credcvt`].
-///
-/// # Safety
-/// `kcred` is live, `cred` a credential.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_credcvt(kcred: *mut puffs_kcred, cred: *mut kauth_cred) {
-    // SAFETY: the caller says so.
-    let cred = unsafe { Cred::new(cred) };
-    // SAFETY: the caller says so.
-    if let Some(kcred) = unsafe { kcred.cast::<Kcred>().as_mut() } {
-        subr::credcvt(kcred, &cred);
-    }
-}
-
-/// See [`node::getvnode`].
-///
-/// # Safety
-/// `mp` is a live mount, `vpp` a place for a vnode.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_getvnode(
-    mp: *mut mount,
-    cookie: *mut c_void,
-    vtype: u32,
-    size: i64,
-    rdev: u64,
-    vpp: *mut *mut vnode,
-) -> c_int {
-    let cookie = Cookie(cookie as usize);
-    let file = FileInfo {
-        cookie,
-        vtype,
-        size,
-        rdev,
-    };
-    // SAFETY: the caller says so.
-    let Some(mount) = (unsafe { of_mp(mp) }) else {
-        return Errno::ENXIO.get();
-    };
-    // SAFETY: the caller says so.
-    unsafe { store(vpp, node::getvnode(&mount, file)) }
-}
-
-/// See [`node::newnode`].
-///
-/// # Safety
-/// All pointers are live; `vpp` is a place for a vnode.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_newnode(
-    mp: *mut mount,
-    dvp: *mut vnode,
-    vpp: *mut *mut vnode,
-    cookie: *mut c_void,
-    name: *mut componentname,
-    vtype: u32,
-    rdev: u64,
-) -> c_int {
-    let file = FileInfo {
-        cookie: Cookie(cookie as usize),
-        vtype,
-        size: 0,
-        rdev,
-    };
-    // SAFETY: the caller says so.
-    let mount = unsafe { of_mp(mp) };
-    // SAFETY: the caller says so.
-    let dir = unsafe { Vnode::new(dvp) };
-    // SAFETY: the caller says so.
-    let name = unsafe { ComponentName::new(name) };
-    let Some(((mount, dir), name)) = mount.zip(dir).zip(name) else {
-        return Errno::ENXIO.get();
-    };
-    // SAFETY: the caller says so.
-    unsafe { store(vpp, node::newnode(&mount, dir, &name, file)) }
-}
-
-/// See [`node::putvnode`].
-///
-/// # Safety
-/// `vp` is being reclaimed.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_putvnode(vp: *mut vnode) {
-    // SAFETY: the caller says so.
-    if let Some(vnode) = unsafe { Vnode::new(vp) } {
-        node::putvnode(vnode);
-    }
-}
-
-/// See [`node::find`]. -1 if there is none.
-///
-/// # Safety
-/// `pmp` is a live mount, `vpp` a place for a vnode.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_cookie2vnode(
-    pmp: *mut puffs_mount,
-    cookie: *mut c_void,
-    vpp: *mut *mut vnode,
-) -> c_int {
-    // SAFETY: the caller says so.
-    let Some(mount) = (unsafe { of_pmp(pmp) }) else {
-        return Errno::ENXIO.get();
-    };
-    match node::find(&mount, Cookie(cookie as usize)).transpose() {
-        None => sys::PK_NOSUCHCOOKIE,
-        // SAFETY: the caller says so.
-        Some(found) => unsafe { store(vpp, found) },
-    }
-}
-
-/// See [`NodeRef::reference_locked`].
-///
-/// # Safety
-/// `pn` is referenced and locked.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_referencenode(pn: *mut puffs_node) {
-    // SAFETY: the caller says so.
-    if let Some(node) = unsafe { NodeRef::new(pn) } {
-        node.reference_locked();
-    }
-}
-
-/// See [`NodeRef::release`].
-///
-/// # Safety
-/// `pn` has a reference that the caller gives up.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_releasenode(pn: *mut puffs_node) {
-    // SAFETY: the caller says so.
-    if let Some(node) = unsafe { NodeRef::new(pn) } {
-        node.release();
-    }
-}
-
-/// See [`node::updatenode`].
-///
-/// # Safety
-/// `pn` is referenced.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_updatenode(pn: *mut puffs_node, what: c_int, size: i64) {
-    // SAFETY: the caller says so.
-    if let Some(node) = unsafe { NodeRef::new(pn) } {
-        node::updatenode(node, what as u32, size);
-    }
-}
-
-/// Where a file ends that is to be `size` bytes long (`gop_size`): there.
-///
-/// # Safety
-/// `end` is a place for the answer.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_gop_size(_vp: *mut vnode, size: i64, end: *mut i64, _flags: c_int) {
-    // SAFETY: the caller says so.
-    unsafe { end.write(size) };
-}
-
-/// Pages of a file were used (`gop_markupdate`).
-///
-/// # Safety
-/// `vp` is referenced.
-#[no_mangle]
-pub unsafe extern "C" fn puffs_gop_markupdate(vp: *mut vnode, flags: c_int) {
-    let mut what = 0;
-    if flags & sys::PK_GOP_UPDATE_ACCESSED as c_int != 0 {
-        what |= node::update::ATIME;
-    }
-    if flags & sys::PK_GOP_UPDATE_MODIFIED as c_int != 0 {
-        what |= node::update::MTIME;
-    }
-    // SAFETY: the caller says so.
-    if let Some(node) = unsafe { Vnode::new(vp) }.and_then(Vnode::node) {
-        node::updatenode(node, what, 0);
     }
 }
 
@@ -640,11 +175,10 @@ pub unsafe extern "C" fn puffs_vfsop_mount(
     // SAFETY: kernel memory with room for the arguments, aligned for any type.
     let args = unsafe { &mut *data.cast::<KArgs>() };
     if mp.wants_args() {
-        let Some(pmp) = mp.pmp() else {
+        let Some(mount) = Mount::of(mp) else {
             return Errno::ENXIO.get();
         };
-        // SAFETY: the C part keeps a whole copy of the arguments.
-        unsafe { ptr::copy_nonoverlapping(pmp.args(), args, 1) };
+        args.as_mut_bytes().copy_from_slice(mount.args());
         *len = size_of::<KArgs>();
         return 0;
     }
@@ -696,6 +230,20 @@ pub unsafe extern "C" fn puffs_vfsop_root(mp: *mut mount, vpp: *mut *mut vnode) 
     };
     // SAFETY: the caller says so.
     unsafe { store(vpp, vfsops::root(&mount)) }
+}
+
+/// See [`node::root`]: the root vnode, not locked.
+///
+/// # Safety
+/// Called by the kernel; `vpp` is a place for a vnode.
+#[no_mangle]
+pub unsafe extern "C" fn puffs_rs_root_unlocked(mp: *mut mount, vpp: *mut *mut vnode) -> c_int {
+    // SAFETY: the caller says so.
+    let Some(mount) = (unsafe { of_mp(mp) }) else {
+        return Errno::ENXIO.get();
+    };
+    // SAFETY: the caller says so.
+    unsafe { store(vpp, node::root(&mount)) }
 }
 
 /// See [`vfsops::statvfs`].
@@ -775,8 +323,8 @@ pub unsafe extern "C" fn puffs_vfsop_vptofh(
     };
     // SAFETY: the caller says so.
     let fid = unsafe { Fid::with_room(fid.cast(), *size) };
-    match vnode.mount().and_then(Mount::of).zip(vnode.node()) {
-        Some((mount, node)) => Errno::code(vfsops::vptofh(&mount, node, fid, size)),
+    match vnode.mount().and_then(Mount::of).zip(Node::of(vnode)) {
+        Some((mount, node)) => Errno::code(vfsops::vptofh(&mount, &node, fid, size)),
         None => Errno::ENXIO.get(),
     }
 }
@@ -804,10 +352,14 @@ pub unsafe extern "C" fn puffs_vfsop_loadvnode(
     };
     // SAFETY: the key is a cookie.
     let cookie = unsafe { key.cast::<Cookie>().read_unaligned() };
-    let kept = vfsops::loadvnode(&mount, vnode, cookie);
-    // SAFETY: the caller says so.
-    unsafe { new_key.write(kept) };
-    0
+    match vfsops::loadvnode(&mount, vnode, cookie) {
+        Ok(kept) => {
+            // SAFETY: the caller says so.
+            unsafe { new_key.write(kept) };
+            0
+        }
+        Err(error) => error.get(),
+    }
 }
 
 /// Snapshots: the protocol has none.

@@ -13,10 +13,11 @@
 //! | [`abi`] | the bytes that cross the wire, without logic | `puffs_msgif.h`, `putter.h` |
 //! | [`kern`] | safe handles on the kernel services that `c_shim/puffs_kern.h` declares | `mutex(9)`, `condvar(9)`, `kmem(9)`, `vnode(9)`, … |
 //! | [`msgif`] | parks, the queue to the server, the pending replies, the service thread | `puffs_msgif.c` |
-//! | [`mount`] | the Rust part of a mount | `struct puffs_mount` |
+//! | [`mount`] | a mount | `struct puffs_mount` |
 //! | [`subr`], [`node`] | names and credentials, completions, the cookie–vnode tie | `puffs_subr.c`, `puffs_node.c` |
 //! | [`vfsops`] | what the kernel calls on a mount | `puffs_vfsops.c` |
-//! | [`entry`] | the `extern "C"` edge | `puffs_sys.h`, `struct vfsops`, `struct putter_ops` |
+//! | [`vnops`] | what the kernel calls on a file | `puffs_vnops.c` |
+//! | [`entry`] | the `extern "C"` edge | `struct vfsops`, `struct putter_ops`, the tables of vnode operations |
 //!
 //! `unsafe` stands in [`kern`] and [`entry`] only; everywhere else the
 //! compiler refuses it.
@@ -34,6 +35,7 @@ pub mod msgif;
 pub mod node;
 pub mod subr;
 pub mod vfsops;
+pub mod vnops;
 
 #[allow(unsafe_code)]
 pub mod entry;

@@ -1,33 +1,33 @@
 //! A mount, as the Rust code knows it.
 
 use crate::{
-    abi::{self, Cookie, KArgs},
-    kern::{Arc, Errno, MountPtr, PmpRef, Result, Sleep, SopGate},
-    msgif::{MsgIf, SopQueue},
+    abi::{self, consts, Cookie, KArgs, VnOp},
+    kern::{Arc, Errno, KBytes, MountPtr, Result, Sleep},
+    msgif::{MsgIf, Sop},
 };
 use core::{
     fmt,
     sync::atomic::{AtomicUsize, Ordering},
 };
+use zerocopy::IntoBytes;
 
-/// The Rust part of a mount; `struct puffs_mount` is the part that C code
-/// sees.
+/// A mount (C: `struct puffs_mount`).
 ///
-/// It is counted: by the C part until the mount is taken down, by the service
-/// thread, by each request that a reader of the device has, and by calls of
-/// the device while they run. What is left after the mount is gone touches
-/// [`msgif`](Self::msgif) only.
+/// It is counted: by the kernel's mount until that is taken down, by the
+/// service thread, by each request that a reader of the device has, and by
+/// operations and calls of the device while they run. What is left after the
+/// mount is gone touches [`msgif`](Self::msgif) only.
 pub struct Mount {
     /// The kernel's mount.
     pub mp: MountPtr,
-    /// The C part.
-    pub pmp: PmpRef,
     /// The messages.
     pub msgif: MsgIf,
     /// The service thread.
-    pub sop: SopGate<SopQueue>,
+    pub(crate) sop: Sop,
     /// What the server asked for.
     pub config: Config,
+    /// The same as it was accepted, for who asks: a [`KArgs`].
+    args: KBytes,
     _counted: Counted,
 }
 
@@ -72,6 +72,8 @@ pub struct Config {
     pub root_size: i64,
     /// The device, if the root is one.
     pub root_rdev: u64,
+    /// Not 0 for each operation that the server handles.
+    pub vnopmask: [u8; consts::VN_MAX + consts::VN_SPARE],
     /// What the server calls its file system.
     pub typename: [u8; abi::consts::VFS_NAMELEN],
 }
@@ -88,6 +90,7 @@ impl From<&KArgs> for Config {
             root_vtype: args.root_vtype,
             root_size: args.root_vsize,
             root_rdev: args.root_rdev,
+            vnopmask: args.vnopmask,
             typename: args.typename,
         }
     }
@@ -104,39 +107,71 @@ impl Config {
     pub fn uses_namecache(&self) -> bool {
         self.flags & abi::KFLAG_NOCACHE_NAME == 0
     }
+
+    /// May pages be cached?
+    pub fn uses_pagecache(&self) -> bool {
+        self.flags & abi::KFLAG_NOCACHE_PAGE == 0
+    }
+
+    /// Does a write go through the page cache at once?
+    pub fn writes_through(&self) -> bool {
+        self.flags & abi::KFLAG_WTCACHE != 0
+    }
+
+    /// Is a lookup told the rest of the path?
+    pub fn wants_full_paths(&self) -> bool {
+        self.flags & abi::KFLAG_LOOKUP_FULLPNBUF != 0
+    }
+
+    /// Does the kernel remember parent directories?
+    pub fn remembers_parents(&self) -> bool {
+        self.flags & abi::KFLAG_CACHE_DOTDOT != 0
+    }
+
+    /// Is the server told the times and sizes that the kernel noted?
+    pub fn flushes_notes(&self) -> bool {
+        self.flags & abi::KFLAG_NOFLUSH_META == 0
+    }
+
+    /// Does the server want to know of every node that becomes inactive, and
+    /// not only of those that it asked for?
+    pub fn always_inactive(&self) -> bool {
+        self.flags & abi::KFLAG_IAONDEMAND == 0 || self.flags & abi::KFLAG_ALLOPS != 0
+    }
+
+    /// Does the server handle the operation (C: `EXISTSOP`)?
+    pub fn handles(&self, op: VnOp) -> bool {
+        self.flags & abi::KFLAG_ALLOPS != 0 || self.vnopmask[usize::from(u16::from(op))] != 0
+    }
+
+    /// How many bytes of data fit a message (C: `PUFFS_TOMOVE`).
+    pub fn move_max(&self) -> usize {
+        self.maxmsglen - consts::MSGSTRUCT_MAX
+    }
 }
 
 impl Mount {
-    /// Makes both parts of a mount, and ties them.
+    /// Makes a mount that the kernel's does not know yet.
     ///
     /// # Errors
     /// ENOMEM.
     pub(crate) fn create(mp: MountPtr, args: &KArgs) -> Result<Arc<Mount>> {
-        let pmp = PmpRef::create(mp, args).ok_or(Errno::ENOMEM)?;
-        let made = MsgIf::new()
-            .zip(pmp.sop_gate(SopQueue::default()))
-            .and_then(|(msgif, sop)| {
-                let config = Config::from(args);
-                let mount = Mount {
-                    mp,
-                    pmp,
-                    msgif,
-                    sop,
-                    config,
-                    _counted: Counted::new(),
-                };
-                Arc::new(mount, Sleep::Yes)
-            });
-        match made {
-            Some(mount) => {
-                Mount::tie(&mount);
-                Ok(mount)
-            }
-            None => {
-                pmp.destroy();
-                Err(Errno::ENOMEM)
-            }
-        }
+        let mut kept = KBytes::zeroed(size_of::<KArgs>(), Sleep::Yes).ok_or(Errno::ENOMEM)?;
+        kept.bytes_mut().copy_from_slice(args.as_bytes());
+        let mount = Mount {
+            mp,
+            msgif: MsgIf::new().ok_or(Errno::ENOMEM)?,
+            sop: Sop::new(),
+            config: Config::from(args),
+            args: kept,
+            _counted: Counted::new(),
+        };
+        Arc::new(mount, Sleep::Yes).ok_or(Errno::ENOMEM)
+    }
+
+    /// The mount arguments as they were accepted: a [`KArgs`].
+    pub fn args(&self) -> &[u8] {
+        self.args.bytes()
     }
 
     /// Has anybody a reference to any mount? For who is inside the kernel lock:
@@ -144,14 +179,6 @@ impl Mount {
     /// leave it when they run no code of ours any more.
     pub(crate) fn any() -> bool {
         MOUNTS.load(Ordering::Relaxed) != 0
-    }
-
-    /// Takes both parts apart and frees the C part, which no thread uses any
-    /// more.
-    pub(crate) fn dissolve(mount: &Mount) {
-        let pmp = mount.pmp;
-        Mount::untie(pmp);
-        pmp.destroy();
     }
 }
 

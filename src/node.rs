@@ -6,46 +6,227 @@
 //! a hash table for that; `docs/ORIGINS.md` says where its parts went.)
 
 use crate::{
-    abi::{self, consts::VSIZENOTSET, vn, Cookie, OpClass, Vattr, VnOp, Vtype},
-    kern::{self, ComponentName, Errno, NodeRef, Result, Vnode, VnodeRef},
+    abi::{self, consts::VSIZENOTSET, vn, Cookie, OpClass, Timespec, Vattr, VnOp, Vtype},
+    kern::{self, ComponentName, Errno, Guard, Mutex, Result, Vnode, VnodeRef},
     mount::Mount,
-    msgif::Park,
+    msgif::{Park, Polls},
+};
+use core::{
+    ops::BitOr,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
-/// Bits of a node's status (`PNODE_*` of `puffs_sys.h`).
-pub mod status {
-    use crate::kern::sys;
+/// A counted reference to a node.
+pub type NodeRef = kern::NodeRef<Node>;
 
-    /// The server has no reference to the node.
-    pub const NOREFS: u32 = sys::PK_PNODE_NOREFS;
-    /// Requests for the node are fire and forget.
-    pub const FAF: u32 = sys::PK_PNODE_FAF;
-    /// Tell the server when the node becomes inactive.
-    pub const DOINACT: u32 = sys::PK_PNODE_DOINACT;
-    /// The access time is cached.
-    pub const METACACHE_ATIME: u32 = sys::PK_PNODE_METACACHE_ATIME;
-    /// The change time is cached.
-    pub const METACACHE_CTIME: u32 = sys::PK_PNODE_METACACHE_CTIME;
-    /// The modification time is cached.
-    pub const METACACHE_MTIME: u32 = sys::PK_PNODE_METACACHE_MTIME;
-    /// The size is cached.
-    pub const METACACHE_SIZE: u32 = sys::PK_PNODE_METACACHE_SIZE;
-    /// An expiry is queued for the node.
-    pub const SOPEXP: u32 = sys::PK_PNODE_SOPEXP;
+/// What the kernel keeps of a file of the server's (C: `struct puffs_node`).
+pub struct Node {
+    /// What the server calls the file. The vnode cache's key is this very
+    /// field.
+    pub cookie: Cookie,
+    /// The number of its type; that of [`Vtype::Non`] until it is known.
+    vtype: AtomicU32,
+    /// Held by who changes the size of the file, or relies on it, and may be
+    /// held while the server is asked (C: `pn_sizemtx`).
+    sizing: Mutex<()>,
+    /// C: `pn_mtx`, and what it ought to guard.
+    state: Mutex<State>,
 }
 
-/// Bits that say what to cache of a node's metadata (`PUFFS_UPDATE*`).
-pub mod update {
-    use crate::kern::sys;
+/// What changes of a node.
+#[derive(Default)]
+pub(crate) struct State {
+    /// The server has no reference to the node any more (`PNODE_NOREFS`).
+    pub(crate) no_refs: bool,
+    /// The node goes with its vnode, which nobody uses (`PNODE_DYING`): what is
+    /// dirty need not be written.
+    pub(crate) dying: bool,
+    /// Pages are written without waiting (`PNODE_FAF`).
+    pub(crate) forgets: bool,
+    /// The server is to be told when the node becomes inactive
+    /// (`PNODE_DOINACT`).
+    pub(crate) tell_inactive: bool,
+    /// An expiry is queued (`PNODE_SOPEXP`).
+    pub(crate) expiry_queued: bool,
+    /// Reads go past the page cache (`PNODE_RDIRECT`).
+    pub(crate) reads_direct: bool,
+    /// Writes go past the page cache (`PNODE_WDIRECT`).
+    pub(crate) writes_direct: bool,
+    /// What the kernel knows better than the server.
+    pub(crate) notes: Notes,
+    /// The size that the server knows.
+    pub(crate) server_size: i64,
+    /// How often the server has told of the file.
+    pub(crate) nlookup: i32,
+    /// Until when its name holds.
+    pub(crate) name_until: Deadline,
+    /// Until when it is kept although nobody uses it.
+    pub(crate) grace_until: Deadline,
+    /// Attributes that the server said, and until when they hold.
+    pub(crate) attributes: Option<(Vattr, Deadline)>,
+    /// The directory that it was last found in, if that is remembered.
+    pub(crate) parent: Option<VnodeRef>,
+    /// Events that are there for whoever polls next.
+    pub(crate) revents: i32,
+    /// Polls that have no answer yet.
+    pub(crate) polls: Polls,
+}
 
+/// Attributes that changed in the kernel, and that the server is to learn (C:
+/// the metacache).
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Notes {
+    pub(crate) atime: Option<Timespec>,
+    pub(crate) mtime: Option<Timespec>,
+    pub(crate) ctime: Option<Timespec>,
+    pub(crate) size: Option<u64>,
+}
+
+impl Notes {
+    /// Is nothing noted?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.atime.is_none() && self.mtime.is_none() && self.ctime.is_none() && self.size.is_none()
+    }
+}
+
+/// A tick of the kernel's clock, which wraps, or none.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Deadline(Option<i32>);
+
+impl Deadline {
+    /// So long from now on: an accepted reply's time to live, which fits. Zero
+    /// is no time.
+    pub(crate) fn after(ttl: Timespec) -> Deadline {
+        if ttl.sec == 0 && ttl.nsec == 0 {
+            return Deadline(None);
+        }
+        let hz = i64::from(kern::hz());
+        let ticks = ttl.sec * hz + ttl.nsec as i64 * hz / 1_000_000_000;
+        Deadline::in_ticks(ticks as i32)
+    }
+
+    /// So many ticks from now on.
+    pub(crate) fn in_ticks(ticks: i32) -> Deadline {
+        Deadline(Some(kern::ticks().wrapping_add(ticks)))
+    }
+
+    /// Is there one?
+    pub(crate) fn is_set(self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Has it passed? One that is not set has.
+    pub(crate) fn is_over(self) -> bool {
+        self.0
+            .is_none_or(|tick| kern::ticks().wrapping_sub(tick) > 0)
+    }
+
+    /// The later of the two.
+    pub(crate) fn max(self, other: Deadline) -> Deadline {
+        match (self.0, other.0) {
+            (Some(a), Some(b)) if b.wrapping_sub(a) > 0 => other,
+            (None, _) => other,
+            _ => self,
+        }
+    }
+}
+
+/// Times of a file (`PUFFS_UPDATE*`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Touch(u8);
+
+impl Touch {
+    /// None.
+    pub const NONE: Touch = Touch(0);
     /// The access time.
-    pub const ATIME: u32 = sys::PK_UPDATE_ATIME;
+    pub const ATIME: Touch = Touch(1);
     /// The change time.
-    pub const CTIME: u32 = sys::PK_UPDATE_CTIME;
+    pub const CTIME: Touch = Touch(2);
     /// The modification time.
-    pub const MTIME: u32 = sys::PK_UPDATE_MTIME;
-    /// The size.
-    pub const SIZE: u32 = sys::PK_UPDATE_SIZE;
+    pub const MTIME: Touch = Touch(4);
+
+    fn has(self, other: Touch) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl BitOr for Touch {
+    type Output = Touch;
+
+    fn bitor(self, other: Touch) -> Touch {
+        Touch(self.0 | other.0)
+    }
+}
+
+impl Node {
+    fn new(cookie: Cookie) -> Node {
+        Node {
+            cookie,
+            vtype: AtomicU32::new(Vtype::Non.into()),
+            sizing: Mutex::new(()),
+            state: Mutex::new(State::default()),
+        }
+    }
+
+    /// The number of the type of the file.
+    pub fn vtype(&self) -> u32 {
+        self.vtype.load(Ordering::Relaxed)
+    }
+
+    /// Is it of that type?
+    pub(crate) fn is(&self, vtype: Vtype) -> bool {
+        self.vtype() == u32::from(vtype)
+    }
+
+    /// Is it a device?
+    pub(crate) fn is_device(&self) -> bool {
+        self.is(Vtype::Blk) || self.is(Vtype::Chr)
+    }
+
+    /// What changes of it, inside `pn_mtx`. Nothing sleeps in there.
+    pub(crate) fn state(&self) -> Guard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Enters `pn_sizemtx`.
+    pub(crate) fn sizing(&self) -> Guard<'_, ()> {
+        self.sizing.lock()
+    }
+
+    /// Enters `pn_sizemtx`, unless somebody is inside.
+    pub(crate) fn try_sizing(&self) -> Option<Guard<'_, ()>> {
+        self.sizing.try_lock()
+    }
+
+    /// Notes that times of the file are now (C: `puffs_updatenode`), for the
+    /// server to learn; a server that keeps times itself is not told.
+    pub(crate) fn touch(&self, mount: &Mount, what: Touch) {
+        if what == Touch::NONE || !mount.config.flushes_notes() {
+            return;
+        }
+        let now = kern::now();
+        let now = Timespec {
+            sec: now.ts_sec,
+            nsec: now.ts_nsec as isize,
+        };
+        let notes = &mut self.state().notes;
+        for (one, note) in [
+            (Touch::ATIME, &mut notes.atime),
+            (Touch::CTIME, &mut notes.ctime),
+            (Touch::MTIME, &mut notes.mtime),
+        ] {
+            if what.has(one) {
+                *note = Some(now);
+            }
+        }
+    }
+
+    /// Notes the size of the file, for the server to learn.
+    pub(crate) fn note_size(&self, mount: &Mount, size: i64) {
+        if mount.config.flushes_notes() {
+            self.state().notes.size = Some(size as u64);
+        }
+    }
 }
 
 /// Is this a size that the page cache can believe in? It rounds sizes up, so
@@ -75,17 +256,17 @@ enum Existing {
 }
 
 /// The vnode of a file, found or made, referenced and not locked (C:
-/// `puffs_getvnode`). May sleep.
+/// `puffs_getvnode`), and its node. May sleep.
 ///
 /// # Errors
 /// EPROTO if the description cannot be true: a type or size that does not
 /// exist, no cookie, or another type than the node of that cookie has. The
 /// server is told. Else what the vnode cache says.
-pub fn getvnode(mount: &Mount, file: FileInfo) -> Result<VnodeRef> {
+pub fn getvnode(mount: &Mount, file: FileInfo) -> Result<(VnodeRef, NodeRef)> {
     get(mount, file, Existing::Welcome)
 }
 
-fn get(mount: &Mount, file: FileInfo, existing: Existing) -> Result<VnodeRef> {
+fn get(mount: &Mount, file: FileInfo, existing: Existing) -> Result<(VnodeRef, NodeRef)> {
     let vtype = match Vtype::try_from(file.vtype) {
         Ok(Vtype::Non | Vtype::Bad) | Err(_) => {
             return Err(mount.bad_node(Errno::EINVAL, "bad node type", file.cookie));
@@ -110,28 +291,21 @@ fn get(mount: &Mount, file: FileInfo, existing: Existing) -> Result<VnodeRef> {
 
     let (vnode, node) = loop {
         let vnode = mount.mp.vnode(file.cookie.0)?;
-        // The interlock keeps reclaim from taking the node away; a node that
-        // it took already means that the cache must make a new vnode.
-        let locked = vnode.with_interlock(|| {
-            let node = vnode.node()?;
-            node.with_lock(|| node.reference_locked());
-            Some(node)
-        });
-        if let Some(node) = locked {
+        // A node that reclaim took already means that the cache must make a new
+        // vnode.
+        if let Some(node) = node_of(*vnode) {
             break (vnode, node);
         }
     };
-    let known = node.with_lock(|| {
-        let known = vnode.vtype();
-        if known == Vtype::Non as u32 {
-            initialise(*vnode, node, vtype, file);
+    if is_new(*vnode, &node) {
+        let sizing = node.sizing();
+        if is_new(*vnode, &node) {
+            initialise(*vnode, &node, vtype, file);
+            drop(sizing);
+            return Ok((vnode, node));
         }
-        known
-    });
-    node.release();
-    if known == Vtype::Non as u32 {
-        return Ok(vnode);
     }
+    let known = vnode.vtype();
     if existing == Existing::Refused {
         drop(vnode);
         return Err(mount.bad_node(Errno::EEXIST, "cookie exists", file.cookie));
@@ -141,19 +315,37 @@ fn get(mount: &Mount, file: FileInfo, existing: Existing) -> Result<VnodeRef> {
         let text = "a file changed its type";
         return Err(mount.bad_node(Errno::EINVAL, text, file.cookie));
     }
-    Ok(vnode)
+    Ok((vnode, node))
 }
 
-/// Gives a vnode that the cache just made its type; inside `pn_mtx`.
-fn initialise(vnode: Vnode, node: NodeRef, vtype: Vtype, file: FileInfo) {
+/// The node of a vnode that is only referenced: the interlock keeps reclaim
+/// from taking it away.
+pub(crate) fn node_of(vnode: Vnode) -> Option<NodeRef> {
+    vnode.with_interlock(|| Node::of(vnode))
+}
+
+/// Did the cache just make the vnode? Else all of it is set up.
+fn is_new(vnode: Vnode, node: &Node) -> bool {
+    let _state = node.state();
+    vnode.vtype() == u32::from(Vtype::Non)
+}
+
+/// Gives a vnode that the cache just made its type. The caller is inside
+/// `pn_sizemtx`.
+fn initialise(vnode: Vnode, node: &Node, vtype: Vtype, file: FileInfo) {
+    // Not inside `pn_mtx`, which is entered inside the lock of the pages.
+    if vtype == Vtype::Reg {
+        vnode.set_size(file.size);
+    }
+    let mut state = node.state();
+    state.server_size = file.size;
     vnode.set_vtype(vtype as u32);
+    node.vtype.store(vtype as u32, Ordering::Relaxed);
     match vtype {
         Vtype::Blk | Vtype::Chr => vnode.become_special(file.rdev),
         Vtype::Fifo => vnode.become_fifo(),
-        Vtype::Reg => vnode.set_size(file.size),
         _ => {}
     }
-    node.set_server_size(file.size);
 }
 
 /// The vnode of a file that the server just made in directory `dir` (C:
@@ -166,7 +358,7 @@ pub fn newnode(
     dir: Vnode,
     name: &ComponentName<'_>,
     file: FileInfo,
-) -> Result<VnodeRef> {
+) -> Result<(VnodeRef, NodeRef)> {
     if file.cookie == Cookie(0) {
         return Err(Errno::EOPNOTSUPP);
     }
@@ -174,22 +366,25 @@ pub fn newnode(
     if file.cookie == mount.config.root_cookie {
         return Err(mount.bad_node(Errno::EEXIST, "cookie exists", file.cookie));
     }
-    let vnode = get(mount, file, Existing::Refused)?;
+    let (vnode, node) = get(mount, file, Existing::Refused)?;
     if mount.config.uses_namecache() {
-        dir.cache_name(*vnode, name);
+        dir.cache_name(Some(*vnode), name);
     }
-    if let Some(node) = dir.node() {
-        updatenode(node, update::CTIME | update::MTIME, 0);
-    }
-    Ok(vnode)
+    Ok((vnode, node))
 }
 
-/// Takes a vnode that is being reclaimed and its node apart (C:
-/// `puffs_putvnode`).
-pub fn putvnode(vnode: Vnode) {
-    if let Some(node) = vnode.detach_node() {
-        node.release();
-    }
+/// Makes the node of a new vnode; returns where it keeps the cookie. May
+/// sleep.
+pub(crate) fn loadvnode(
+    vnode: Vnode,
+    cookie: Cookie,
+    is_root: bool,
+) -> Option<*const core::ffi::c_void> {
+    let node = NodeRef::new(Node::new(cookie))?;
+    // The vnode's reference keeps it where it is.
+    let kept = core::ptr::from_ref(&node.cookie).cast();
+    node.attach(vnode, is_root);
+    Some(kept)
 }
 
 /// The vnode of a cookie, referenced and not locked (C: `puffs_cookie2vnode`).
@@ -211,10 +406,14 @@ pub fn find(mount: &Mount, cookie: Cookie) -> Result<Option<VnodeRef>> {
     Ok((vtype != Vtype::Non as u32).then_some(vnode))
 }
 
-/// The root vnode, referenced and not locked (C: `puffs_makeroot`).
-fn root(mount: &Mount) -> Result<VnodeRef> {
+/// The root vnode, referenced and not locked (C: `puffs_makeroot`). The server
+/// is not asked.
+///
+/// # Errors
+/// What the vnode cache says.
+pub fn root(mount: &Mount) -> Result<VnodeRef> {
     let config = &mount.config;
-    let vnode = getvnode(
+    let (vnode, _) = getvnode(
         mount,
         FileInfo {
             cookie: mount.config.root_cookie,
@@ -223,40 +422,16 @@ fn root(mount: &Mount) -> Result<VnodeRef> {
             rdev: config.root_rdev,
         },
     )?;
-    mount.pmp.remember_root(*vnode);
     Ok(vnode)
 }
 
 /// A node's time to live is over (C: `puffsop_expire`): if nobody uses its
 /// vnode, giving a reference back reclaims it.
-pub(crate) fn expire(mount: &Mount, cookie: usize) {
-    if let Ok(Some(vnode)) = find(mount, Cookie(cookie)) {
-        if let Some(node) = vnode.node() {
-            node.change_status(0, status::SOPEXP);
+pub(crate) fn expire(mount: &Mount, cookie: Cookie) {
+    if let Ok(Some(vnode)) = find(mount, cookie) {
+        if let Some(node) = node_of(*vnode) {
+            node.state().expiry_queued = false;
         }
-    }
-}
-
-/// Caches metadata until the server is told (C: `puffs_updatenode`): the time
-/// of day for the times that `what` names, and `size`.
-pub fn updatenode(node: NodeRef, what: u32, size: i64) {
-    if what == 0 {
-        return;
-    }
-    let now = kern::now();
-    for (wanted, cached) in [
-        (update::ATIME, status::METACACHE_ATIME),
-        (update::CTIME, status::METACACHE_CTIME),
-        (update::MTIME, status::METACACHE_MTIME),
-    ] {
-        if what & wanted != 0 {
-            node.cache_time(cached, &now);
-            node.change_status(cached, 0);
-        }
-    }
-    if what & update::SIZE != 0 {
-        node.cache_size(size);
-        node.change_status(status::METACACHE_SIZE, 0);
     }
 }
 
@@ -266,25 +441,24 @@ pub fn updatenode(node: NodeRef, what: u32, size: i64) {
 ///
 /// What else than getattr answers attributes has them cached, if they have a
 /// time to live.
-pub(crate) fn check_attributes(mount: &Mount, node: NodeRef, park: &mut Park) -> Result<()> {
+pub(crate) fn check_attributes(mount: &Mount, node: &Node, park: &mut Park) -> Result<()> {
     let ttl = mount.config.uses_ttl();
     let Some((vtype, va)) = answered_attributes(node, park, ttl) else {
         return Ok(());
     };
-    let cookie = Cookie(node.cookie());
     if va.vtype != u32::from(Vtype::Non) && vtype.is_some_and(|vtype| vtype != va.vtype) {
-        return Err(mount.bad_node(Errno::EINVAL, "a file changed its type", cookie));
+        return Err(mount.bad_node(Errno::EINVAL, "a file changed its type", node.cookie));
     }
     let size = va.size as i64;
     if size != VSIZENOTSET && !is_file_size(size) {
-        return Err(mount.bad_node(Errno::EINVAL, "impossible file size", cookie));
+        return Err(mount.bad_node(Errno::EINVAL, "impossible file size", node.cookie));
     }
     Ok(())
 }
 
 /// The attributes in a reply that the kernel will use, and the type that they
 /// must be of if it is known. `ttl`: may they be cached?
-fn answered_attributes(node: NodeRef, park: &mut Park, ttl: bool) -> Option<(Option<u32>, Vattr)> {
+fn answered_attributes(node: &Node, park: &mut Park, ttl: bool) -> Option<(Option<u32>, Vattr)> {
     let header = park.body::<abi::Req>()?;
     if header.opclass & abi::OPCLASS_MASK != u16::from(OpClass::Vn) {
         return None;
@@ -308,18 +482,17 @@ fn answered_attributes(node: NodeRef, park: &mut Park, ttl: bool) -> Option<(Opt
 
 /// Acts on what the server said of the nodes of its request, beside its reply
 /// (`PUFFS_SETBACK_*`).
-pub fn apply_setbacks(setbacks: u32, nodes: [Option<NodeRef>; 2]) {
+pub(crate) fn apply_setbacks(setbacks: u32, nodes: [Option<&Node>; 2]) {
     let bits = [
         (abi::SETBACK_INACT_N1, abi::SETBACK_NOREF_N1),
         (abi::SETBACK_INACT_N2, abi::SETBACK_NOREF_N2),
     ];
     for (node, (inactive, no_refs)) in nodes.into_iter().zip(bits) {
         let Some(node) = node else { continue };
-        if setbacks & inactive != 0 {
-            node.change_status(status::DOINACT, 0);
-        }
-        if setbacks & no_refs != 0 {
-            node.change_status(status::NOREFS, 0);
+        if setbacks & (inactive | no_refs) != 0 {
+            let mut state = node.state();
+            state.tell_inactive |= setbacks & inactive != 0;
+            state.no_refs |= setbacks & no_refs != 0;
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::{
     abi::{self, consts::MAXPATHLEN, vn, Cookie, ErrorOp, Kcn, Kcred, KernelCred, Payload, Req},
-    kern::{self, sys, Buf, ComponentName, Cred, CredKind, Errno, NodeRef},
+    kern::{self, sys, Buf, ComponentName, Cred, CredKind, Errno},
     mount::Mount,
+    node::NodeRef,
 };
 use core::mem::offset_of;
 use zerocopy::FromBytes;
@@ -42,11 +43,24 @@ pub fn credcvt(kcred: &mut Kcred, cred: &Cred<'_>) {
             kcred.kind = abi::CredKind::Kernel.into();
             kcred.internal = KernelCred::NoCred.into();
         }
-        CredKind::FsCred => {
-            kcred.kind = abi::CredKind::Kernel.into();
-            kcred.internal = KernelCred::FsCred.into();
-        }
+        CredKind::FsCred => fscred(kcred),
     }
+}
+
+/// Copies what fits of a string into a zeroed field, so that a NUL ends it (C:
+/// `strlcpy`).
+pub(crate) fn copy_str(field: &mut [u8], text: &[u8]) {
+    let room = field.len().saturating_sub(1);
+    for (to, from) in field.iter_mut().take(room).zip(text) {
+        *to = *from;
+    }
+}
+
+/// Says that the kernel's file system code asks.
+pub(crate) fn fscred(kcred: &mut Kcred) {
+    *kcred = zerocopy::FromZeros::new_zeroed();
+    kcred.kind = abi::CredKind::Kernel.into();
+    kcred.internal = KernelCred::FsCred.into();
 }
 
 /// Completes an asynchronous read of pages (C: `puffs_parkdone_asyncbioread`).
@@ -54,8 +68,8 @@ pub fn credcvt(kcred: &mut Kcred, cred: &Cred<'_>) {
 /// `reply` starts with a header; if that says success it was judged to hold
 /// what it says that it holds. What the server had no more data for becomes
 /// zeroes: the pages may hold what another file left there.
-pub fn bio_read_done(reply: &[u8], mut buf: Buf) {
-    let (error, data) = match reply_to_io(reply) {
+pub(crate) fn bio_read_done(reply: &[u8], mut buf: Buf) {
+    let (error, data) = match reply_to_io(reply, buf.count()) {
         Ok(data) => (0, data),
         Err(error) => (error, &[][..]),
     };
@@ -71,7 +85,7 @@ pub fn bio_read_done(reply: &[u8], mut buf: Buf) {
 
 /// Completes an asynchronous write of pages (C:
 /// `puffs_parkdone_asyncbiowrite`).
-pub fn bio_write_done(reply: &[u8], buf: Buf) {
+pub(crate) fn bio_write_done(reply: &[u8], buf: Buf) {
     // The reply may end where the payload of a write starts, which is inside
     // what C calls the struct.
     let left = reply
@@ -92,8 +106,8 @@ pub fn bio_write_done(reply: &[u8], buf: Buf) {
 }
 
 /// Completes a poll (C: `puffs_parkdone_poll`): wakes who waits with the
-/// server's events, or with an error. Gives back the poll's reference.
-pub fn poll_done(reply: &[u8], node: NodeRef) {
+/// server's events, or with an error.
+pub(crate) fn poll_done(reply: &[u8], node: &NodeRef) {
     let events = match header_error(reply) {
         0 => vn::Poll::read_from_prefix(reply).map_or(POLLERR, |(answer, _)| answer.events),
         error if error == Errno::ENXIO.get() => POLLHUP,
@@ -101,8 +115,9 @@ pub fn poll_done(reply: &[u8], node: NodeRef) {
     };
     // No event wakes them as well, to ask again: a poll that was not sent
     // because of this one might have been answered otherwise.
-    node.wake_pollers(events & 0x7fff);
-    node.release();
+    let events = events & 0x7fff;
+    node.state().revents |= events;
+    node.wake_pollers(events);
 }
 
 /// The errno in a reply's header.
@@ -110,19 +125,27 @@ fn header_error(reply: &[u8]) -> i32 {
     Req::read_from_prefix(reply).map_or(Errno::EPROTO.get(), |(header, _)| header.rv)
 }
 
-/// The data of a read's reply.
-fn reply_to_io(reply: &[u8]) -> Result<&[u8], i32> {
+/// The data of a read's reply: so much of what was asked for as it says that it
+/// has. The frame may be longer: libpuffs counts the data from the end of what C
+/// calls the struct, and sends whatever lies behind it.
+fn reply_to_io(reply: &[u8], asked: usize) -> Result<&[u8], i32> {
     let error = header_error(reply);
     if error != 0 {
         return Err(error);
     }
-    reply.get(vn::Read::DATA..).ok_or(Errno::EPROTO.get())
+    let left = reply
+        .get(offset_of!(vn::Read, resid)..)
+        .and_then(|bytes| usize::read_from_prefix(bytes).ok());
+    let moved = left.map(|(left, _)| asked.saturating_sub(left));
+    moved
+        .and_then(|moved| reply.get(vn::Read::DATA..)?.get(..moved))
+        .ok_or(Errno::EPROTO.get())
 }
 
 impl Mount {
     /// Tells the server that it broke the protocol (C: `puffs_senderr`).
     pub fn senderr(&self, kind: ErrorOp, error: i32, text: &str, cookie: Cookie) {
-        self.msgif.senderr(self.pmp, kind, error, text, cookie);
+        self.msgif.senderr(kind, error, text, cookie);
     }
 
     /// Tells the server that a node of its making cannot be, and the operator

@@ -1,7 +1,7 @@
 //! The attributes of a file on the wire.
 
-use super::{numbers, Pad};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use super::{consts::VNOVAL, numbers, Pad};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 /// A point in time or a span of it (`struct timespec`).
 #[derive(
@@ -65,6 +65,34 @@ pub struct Vattr {
     _pad1: Pad<4, 0, 4>,
     /// Unused.
     pub spare: isize,
+}
+
+impl Vattr {
+    /// Attributes that say nothing (C: `vattr_null`).
+    pub fn unset() -> Vattr {
+        const TIME: Timespec = Timespec {
+            sec: VNOVAL as i64,
+            nsec: VNOVAL as isize,
+        };
+        let mut va = Vattr::new_zeroed();
+        va.mode = VNOVAL as u32;
+        va.nlink = VNOVAL as u32;
+        va.uid = VNOVAL as u32;
+        va.gid = VNOVAL as u32;
+        va.fsid = VNOVAL as u64;
+        va.fileid = VNOVAL as u64;
+        va.size = VNOVAL as u64;
+        va.blocksize = VNOVAL as isize;
+        va.atime = TIME;
+        va.mtime = TIME;
+        va.ctime = TIME;
+        va.birthtime = TIME;
+        va.gen = VNOVAL as usize;
+        va.flags = VNOVAL as usize;
+        va.rdev = VNOVAL as u64;
+        va.bytes = VNOVAL as u64;
+        va
+    }
 }
 
 /// [`Vattr::vaflags`]: the times are to be the current time.

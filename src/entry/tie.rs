@@ -1,68 +1,72 @@
-//! The tie between a mount's C part, its putter instance and its Rust part.
+//! The ties between the kernel's mounts and vnodes, the putter instance, and
+//! what is ours.
 
 use crate::{
-    kern::{Arc, MountPtr, PmpRef},
+    kern::{self, Arc, MountPtr, Vnode},
     mount::Mount,
+    node::{Node, NodeRef},
 };
-use core::{ffi::c_void, mem::ManuallyDrop, ops::Deref, ptr};
-
-/// A mount that the C part keeps, borrowed for as long as the C part lives.
-pub(crate) struct Tied(ManuallyDrop<Arc<Mount>>);
-
-impl Deref for Tied {
-    type Target = Mount;
-
-    fn deref(&self) -> &Mount {
-        &self.0
-    }
-}
+use core::ffi::c_void;
 
 impl Mount {
-    /// Gives the C part a reference to the Rust part.
+    /// Says that the mount succeeds, and gives the kernel's a reference.
     pub(crate) fn tie(mount: &Arc<Mount>) {
-        mount.pmp.set_rust(Arc::into_raw(mount.clone()).cast());
+        mount.mp.commit(Arc::into_raw(mount.clone()).cast());
     }
 
-    /// Takes the C part's reference away.
-    pub(crate) fn untie(pmp: PmpRef) {
-        let raw = pmp.rust().cast::<Mount>();
-        pmp.set_rust(ptr::null());
+    /// Takes the reference of the kernel's mount away, if it has one.
+    pub(crate) fn untie(mp: MountPtr) {
+        let raw = mp.data().cast::<Mount>().cast_const();
+        mp.clear_data();
         if !raw.is_null() {
-            // SAFETY: stored by `tie`, and taken once.
+            // SAFETY: stored by `tie`, and taken once: one thread takes a mount
+            // down.
             drop(unsafe { Arc::from_raw(raw) });
         }
     }
 
-    /// The Rust part of a C part.
-    pub(crate) fn of_pmp(pmp: PmpRef) -> Option<Tied> {
-        let raw = pmp.rust().cast::<Mount>();
-        // SAFETY: stored by `tie`, and the C part keeps its reference for as
-        // long as it lives, which is as long as `pmp` may be used.
-        (!raw.is_null()).then(|| Tied(ManuallyDrop::new(unsafe { Arc::from_raw(raw) })))
-    }
-
-    /// The Rust part of a mounted puffs; `None` before it is mounted and
-    /// after it is taken down.
+    /// The mount of a `struct mount`; `None` before it is mounted and after it
+    /// is taken down.
     ///
     /// The result keeps it: statvfs(2) and what takes file handles keep nobody
     /// from unmounting by force while they wait for memory. The caller holds
     /// the kernel lock, or keeps the mount by other means.
     pub(crate) fn of(mp: MountPtr) -> Option<Arc<Mount>> {
-        let tied = mp.pmp().and_then(Mount::of_pmp)?;
-        Some(Arc::clone(&tied.0))
+        let raw = mp.data().cast::<Mount>().cast_const();
+        // SAFETY: stored by `tie`, which gave a reference that is alive, as the
+        // caller keeps the mount.
+        (!raw.is_null()).then(|| unsafe { Arc::retain(raw) })
     }
 
     /// Ties the descriptor that process `pid` opened to the mount. False if
     /// there is none.
     pub(crate) fn attach(mount: &Arc<Mount>, pid: i32, fd: i32) -> bool {
-        // SAFETY: `transport` takes this address; the C part's reference
-        // keeps it valid until after the instance is detached.
+        // SAFETY: `transport` takes this address; the reference of the kernel's
+        // mount keeps it valid until after the instance is detached.
         unsafe {
             mount
                 .msgif
                 .putter
                 .attach(pid, fd, Arc::as_ptr(mount).cast())
         }
+    }
+}
+
+impl Node {
+    /// The node of a vnode; `None` if the vnode was reclaimed.
+    ///
+    /// The vnode is locked, or its interlock held, or it is passed to an
+    /// operation that it is not reclaimed in.
+    pub(crate) fn of(vnode: Vnode) -> Option<NodeRef> {
+        // SAFETY: vnodes that get here are ours, and all their nodes are of this
+        // type; the caller keeps the node for now.
+        unsafe { kern::NodeRef::of(vnode) }
+    }
+
+    /// Takes the node of a vnode that is being reclaimed.
+    pub(crate) fn detach(vnode: Vnode) -> Option<NodeRef> {
+        // SAFETY: as in `of`, and a vnode is reclaimed once.
+        unsafe { kern::NodeRef::detach(vnode) }
     }
 }
 

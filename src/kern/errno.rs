@@ -28,12 +28,17 @@ errnos! {
     EBUSY = 16, "In use.";
     EEXIST = 17, "Exists already.";
     EXDEV = 18, "Another file system.";
+    EISDIR = 21, "Is a directory.";
     EINVAL = 22, "Invalid argument.";
+    EFBIG = 27, "Beyond what a file can be.";
+    EROFS = 30, "Read-only file system.";
     EWOULDBLOCK = 35, "Would have to wait.";
     EINPROGRESS = 36, "Being mounted.";
     EOPNOTSUPP = 45, "Not supported.";
     ESTALE = 70, "The file is not there any more.";
     EPROTO = 96, "The server broke the protocol.";
+    EDEADLK = 11, "Would wait for who waits for us.";
+    EJUSTRETURN = -2, "Kernel only: there is no such file, and it may be made.";
     ERESTART = -3, "Kernel only: do it again.";
 }
 

@@ -1,10 +1,16 @@
-//! Buffers of asynchronous I/O, and completions that C code asked for.
+//! Buffers of I/O on pages.
 
-use super::{sys, PmpRef};
-use core::{ffi::c_void, ptr::NonNull};
+use super::{sys, Errno};
+use core::ptr::NonNull;
 
-/// A `struct buf` that is ours to complete.
+/// A `struct buf` that is ours to complete. One that is dropped is completed
+/// with ENXIO, so that nobody waits for it in vain.
 pub struct Buf(NonNull<sys::buf>);
+
+// SAFETY: who has a buffer may complete it, in any thread.
+unsafe impl Send for Buf {}
+// SAFETY: shared access only reads.
+unsafe impl Sync for Buf {}
 
 impl Buf {
     /// # Safety
@@ -20,6 +26,34 @@ impl Buf {
         unsafe { sys::pk_buf_count(self.0.as_ptr()) }
     }
 
+    /// Where in the file it starts, in bytes.
+    pub fn offset(&self) -> i64 {
+        // SAFETY: ours until `done`.
+        unsafe { sys::pk_buf_offset(self.0.as_ptr()) }
+    }
+
+    /// Is it to be read into? Else it is to be written.
+    pub fn is_read(&self) -> bool {
+        // SAFETY: ours until `done`.
+        unsafe { sys::pk_buf_is_read(self.0.as_ptr()) }
+    }
+
+    /// Does whoever started it not wait for it?
+    pub fn is_async(&self) -> bool {
+        // SAFETY: ours until `done`.
+        unsafe { sys::pk_buf_is_async(self.0.as_ptr()) }
+    }
+
+    /// The memory.
+    pub fn data(&self) -> &[u8] {
+        // SAFETY: ours until `done`.
+        let start = unsafe { sys::pk_buf_data(self.0.as_ptr()) };
+        let len = self.count();
+        // SAFETY: the buffer maps its memory, and nobody writes to pages that
+        // are being written.
+        unsafe { core::slice::from_raw_parts(start.cast(), len) }
+    }
+
     /// The memory, to change.
     pub fn data_mut(&mut self) -> &mut [u8] {
         // SAFETY: ours until `done`.
@@ -33,40 +67,16 @@ impl Buf {
     /// Completes the I/O (`biodone(9)`): `error` or 0, and how many bytes
     /// were not moved.
     pub fn done(self, error: i32, resid: usize) {
+        let buf = core::mem::ManuallyDrop::new(self);
         // SAFETY: ours, and given up.
-        unsafe { sys::pk_buf_done(self.0.as_ptr(), error, resid) };
+        unsafe { sys::pk_buf_done(buf.0.as_ptr(), error, resid) };
     }
 }
 
-/// `parkdone_fn`: what C code wants to be called with when its request is
-/// done: the mount, the reply, and its argument.
-pub type CompletionFn =
-    unsafe extern "C" fn(*mut sys::puffs_mount, *mut sys::puffs_req, *mut c_void);
-
-/// A completion that C code asked for, to be run once.
-pub struct Completion {
-    done: CompletionFn,
-    arg: *mut c_void,
-}
-
-// SAFETY: who asked for the completion expects it in any thread.
-unsafe impl Send for Completion {}
-
-impl Completion {
-    /// # Safety
-    /// `done` takes `arg` and any reply to the request that it is for, from
-    /// any thread that may block, once.
-    pub unsafe fn new(done: CompletionFn, arg: *mut c_void) -> Completion {
-        Completion { done, arg }
-    }
-
-    /// Runs it on a reply that starts with a `struct puffs_req`.
-    ///
-    /// The reply is as long as its operation needs, or its `preq_rv` says
-    /// error and only the header is there: who calls this has judged it.
-    pub fn run(self, pmp: PmpRef, reply: &mut [u8]) {
-        // SAFETY: `new` vouches for the function and its argument, the caller
-        // for the reply.
-        unsafe { (self.done)(pmp.as_ptr(), reply.as_mut_ptr().cast(), self.arg) };
+impl Drop for Buf {
+    fn drop(&mut self) {
+        let resid = self.count();
+        // SAFETY: ours, and given up.
+        unsafe { sys::pk_buf_done(self.0.as_ptr(), Errno::ENXIO.get(), resid) };
     }
 }

@@ -1,7 +1,7 @@
 //! Kernel memory.
 
 use super::sys;
-use core::ptr::NonNull;
+use core::{ops::Range, ptr::NonNull};
 
 /// May an allocation sleep?
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,8 +24,8 @@ pub fn page_size() -> usize {
     unsafe { sys::pk_page_size() }
 }
 
-/// An owned, zeroed run of kernel memory (`kmem(9)`), aligned for any wire
-/// structure. Its address does not change while it lives.
+/// An owned run of kernel memory (`kmem(9)`), aligned for any wire structure. Its
+/// address does not change while it lives.
 #[derive(Debug)]
 pub struct KBytes {
     start: NonNull<u8>,
@@ -44,9 +44,26 @@ impl KBytes {
             return None;
         }
         // SAFETY: the length is not 0.
-        let start = unsafe { sys::pk_alloc(len, sleep.allowed()) };
+        let start = unsafe { sys::pk_zalloc(len, sleep.allowed()) };
         let start = NonNull::new(start)?.cast();
         Some(KBytes { start, len })
+    }
+
+    /// The same but for a hole, which the caller fills before anyone else reads
+    /// it: there is in it what the kernel had there before. Nothing is a hole
+    /// that does not lie within the bytes.
+    pub fn zeroed_but(hole: Range<usize>, len: usize, sleep: Sleep) -> Option<KBytes> {
+        if hole.start >= hole.end || hole.end > len || len > isize::MAX as usize {
+            return KBytes::zeroed(len, sleep);
+        }
+        // SAFETY: the length is not 0, as a hole is within.
+        let start = unsafe { sys::pk_alloc(len, sleep.allowed()) };
+        let start = NonNull::new(start)?.cast();
+        let mut bytes = KBytes { start, len };
+        let (before, after) = bytes.bytes_mut().split_at_mut(hole.end);
+        before[..hole.start].fill(0);
+        after.fill(0);
+        Some(bytes)
     }
 
     /// Where the bytes start. C code that holds this pointer may use it while
@@ -64,7 +81,8 @@ impl KBytes {
 
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: owned, initialised (the allocator zeroes), `len` long.
+        // SAFETY: owned and `len` long. The allocator is not ours: whatever it
+        // leaves there, it wrote.
         unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 

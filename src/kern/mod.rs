@@ -22,29 +22,30 @@ mod log;
 mod lwp;
 mod mem;
 mod node;
-mod pmp;
 mod pool;
 mod putter;
 mod sync;
+mod uio;
 mod vfs;
+mod vnode;
 
 pub use arc::Arc;
 pub use errno::{Errno, Result};
 pub use fid::Fid;
 pub use guarded::Guarded;
-pub use io::{Buf, Completion, CompletionFn};
+pub use io::Buf;
 pub use log::{console, debug, debug_level, panic};
 pub use lwp::{caller_ids, important_signal_pending, is_pagedaemon, process_exists, SignalMask};
 pub use mem::{page_size, KBytes, Sleep};
-pub use node::NodeRef;
-pub use pmp::{PmpRef, SopGate};
+pub use node::{NodeRef, VopCall};
 pub use pool::{List, Pool, Ref, Table};
 pub use putter::Putter;
 pub use sync::{CondVar, Guard, Mutex};
+pub use uio::{Cookies, Uio};
 pub use vfs::{
-    ComponentName, Cred, CredKind, DirtyVnodes, MountEntered, MountHold, MountPtr, StatvfsOut,
-    UserPath, Vnode, VnodeRef,
+    ComponentName, Cred, CredKind, MountEntered, MountHold, MountPtr, StatvfsOut, UserPath, Vnodes,
 };
+pub use vnode::{Put, Vnode, VnodeLocked, VnodeRef};
 
 /// Ticks of the kernel's clock since boot; wraps.
 pub fn ticks() -> i32 {

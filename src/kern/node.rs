@@ -1,123 +1,174 @@
-//! `struct puffs_node`: what the kernel keeps of a file of the server's.
+//! What a vnode points to (`v_data`): memory that the kernel's part of a node
+//! shares with ours.
 
-use super::{sync::RawGuard, sys};
-use core::ptr::NonNull;
+use super::{sys, Errno, Result, Vnode};
+use core::{
+    ops::Deref,
+    ptr::NonNull,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
-/// A node that somebody keeps referenced for as long as the handle is used.
-#[derive(Clone, Copy)]
-pub struct NodeRef(NonNull<sys::puffs_node>);
+/// A counted reference to a node; the last one to go drops the `T` and frees
+/// the node.
+///
+/// A vnode has one from [`attach`](Self::attach) to [`detach`](Self::detach).
+/// What waits for the server while the vnode may be reclaimed has one of its
+/// own: giving back a reference to the vnode may ask the server (C:
+/// `puffs_referencenode`).
+pub struct NodeRef<T> {
+    slot: NonNull<Slot<T>>,
+}
 
-// SAFETY: nodes are shared under their own lock.
-unsafe impl Send for NodeRef {}
-// SAFETY: nodes are shared under their own lock.
-unsafe impl Sync for NodeRef {}
+#[repr(C)]
+struct Slot<T> {
+    value: T,
+    refs: AtomicUsize,
+}
 
-impl NodeRef {
-    /// # Safety
-    /// `pn` is NULL or stays referenced for as long as the handle is used.
-    pub unsafe fn new(pn: *mut sys::puffs_node) -> Option<NodeRef> {
-        NonNull::new(pn).map(NodeRef)
-    }
+// SAFETY: as for an `Arc`; the kernel's part is shared under its own locks.
+unsafe impl<T: Send + Sync> Send for NodeRef<T> {}
+// SAFETY: as for an `Arc`.
+unsafe impl<T: Send + Sync> Sync for NodeRef<T> {}
 
-    fn as_ptr(self) -> *mut sys::puffs_node {
-        self.0.as_ptr()
-    }
-
-    /// Runs `f` inside `pn_mtx`.
-    pub fn with_lock<R>(self, f: impl FnOnce() -> R) -> R {
-        // SAFETY: referenced.
-        let raw = unsafe { sys::pk_node_mutex(self.as_ptr()) };
-        let _guard = NonNull::new(raw).map(|raw| {
-            // SAFETY: the lock lives as long as its node.
-            unsafe { RawGuard::enter(raw) }
-        });
-        f()
-    }
-
-    /// Adds a reference; the caller holds `pn_mtx`.
-    pub fn reference_locked(self) {
-        // SAFETY: referenced, inside its lock.
-        unsafe { sys::pk_node_addref(self.as_ptr(), 1) };
-    }
-
-    /// Gives a reference back, the last of which frees the node.
-    pub fn release(self) {
-        // SAFETY: referenced by what is given back now, inside the lock.
-        let left = self.with_lock(|| unsafe { sys::pk_node_addref(self.as_ptr(), -1) });
-        if left == 0 {
-            // SAFETY: that was the last reference.
-            unsafe { sys::pk_node_destroy(self.as_ptr()) };
-        }
-    }
-
-    /// What the server calls the node.
-    pub fn cookie(self) -> usize {
-        // SAFETY: referenced; the cookie never changes.
-        unsafe { sys::pk_node_cookie(self.as_ptr()) as usize }
-    }
-
-    /// The number of the type of its vnode, which the caller has referenced.
-    pub fn vtype(self) -> u32 {
-        // SAFETY: referenced, and so is its vnode.
-        unsafe { sys::pk_node_vtype(self.as_ptr()) }
-    }
-
-    /// Sets and clears bits of the node's status (PNODE_*).
-    pub fn change_status(self, set: u32, clear: u32) {
-        // SAFETY: referenced.
-        unsafe { sys::pk_node_stat(self.as_ptr(), set, clear) };
-    }
-
-    /// Records the size that the server knows.
-    pub fn set_server_size(self, size: i64) {
-        // SAFETY: referenced.
-        unsafe { sys::pk_node_set_serversize(self.as_ptr(), size) };
-    }
-
-    /// Records a time that the server is to learn later; `which` is the bit
-    /// PNODE_METACACHE_* of the time.
-    pub fn cache_time(self, which: u32, time: &sys::pk_timespec) {
-        // SAFETY: referenced; a valid time.
-        unsafe { sys::pk_node_set_mctime(self.as_ptr(), which, time) };
-    }
-
-    /// Records a size that the server is to learn later.
-    pub fn cache_size(self, size: i64) {
-        // SAFETY: referenced.
-        unsafe { sys::pk_node_set_mcsize(self.as_ptr(), size) };
-    }
-
-    /// Runs `f`, inside `pn_mtx`, on the node's count of unanswered polls and
-    /// the events that are there for whoever polls next.
-    pub fn with_polls<R>(self, f: impl FnOnce(&mut sys::pk_polls, i32) -> R) -> R {
-        self.with_lock(|| {
-            // SAFETY: referenced, inside its lock.
-            let there = unsafe { sys::pk_node_revents(self.as_ptr()) };
-            // SAFETY: referenced, inside its lock.
-            let polls = unsafe { sys::pk_node_polls(self.as_ptr()) };
-            // SAFETY: lives in the node, which is referenced; zeroed at first,
-            // and reached here only, inside the node's lock.
-            f(unsafe { &mut *polls }, there)
-        })
-    }
-
-    /// Adds poll events and wakes who polls the node.
-    pub fn wake_pollers(self, events: i32) {
-        // SAFETY: referenced, inside its lock.
-        self.with_lock(|| unsafe { sys::pk_node_add_revents(self.as_ptr(), events) });
-        // SAFETY: referenced.
-        unsafe { sys::pk_node_selnotify(self.as_ptr(), events) };
-    }
-
-    /// Makes the pools that nodes and their attributes live in.
-    pub fn init_pools() {
+impl<T: Send + Sync> NodeRef<T> {
+    /// Makes the pool that nodes live in.
+    pub fn init_pool() {
         // SAFETY: called once, before any node.
-        unsafe { sys::pk_node_pools_init() };
+        unsafe { sys::pk_node_pool_init(size_of::<Slot<T>>()) };
     }
 
-    /// Destroys the pools.
-    pub fn destroy_pools() {
+    /// Destroys the pool.
+    pub fn destroy_pool() {
         // SAFETY: called once, after the last node.
-        unsafe { sys::pk_node_pools_destroy() };
+        unsafe { sys::pk_node_pool_destroy() };
+    }
+
+    /// Makes a node; may sleep. `None` only if the pool is not there.
+    pub fn new(value: T) -> Option<NodeRef<T>> {
+        // SAFETY: the pool was made for slots of this type.
+        let slot = NonNull::new(unsafe { sys::pk_node_create() })?.cast::<Slot<T>>();
+        let refs = AtomicUsize::new(1);
+        // SAFETY: room for a slot, aligned as any type of ours needs it.
+        unsafe { slot.write(Slot { value, refs }) };
+        Some(NodeRef { slot })
+    }
+
+    /// Gives a new vnode its node, with this reference.
+    pub fn attach(self, vnode: Vnode, is_root: bool) {
+        // SAFETY: a node, and a vnode that is new.
+        unsafe { sys::pk_node_attach(self.slot.as_ptr().cast(), vnode.as_ptr(), is_root) };
+        core::mem::forget(self);
+    }
+
+    /// The node of a vnode; `None` if it was detached.
+    ///
+    /// # Safety
+    /// The vnode's node is of this type, and cannot be detached during the
+    /// call: the vnode is locked or its interlock held, or it is passed to an
+    /// operation that the kernel does not reclaim it in.
+    pub unsafe fn of(vnode: Vnode) -> Option<NodeRef<T>> {
+        // SAFETY: referenced.
+        let node = unsafe { sys::pk_vnode_node(vnode.as_ptr()) };
+        let slot = NonNull::new(node)?.cast::<Slot<T>>();
+        // SAFETY: the vnode has a reference, as the caller says.
+        let count = unsafe { &slot.as_ref().refs };
+        count.fetch_add(1, Ordering::Relaxed);
+        Some(NodeRef { slot })
+    }
+
+    /// Cuts the tie of a vnode that is being reclaimed to its node, and returns
+    /// the vnode's reference.
+    ///
+    /// # Safety
+    /// The vnode's node is of this type, and nobody else detaches it.
+    pub unsafe fn detach(vnode: Vnode) -> Option<NodeRef<T>> {
+        // SAFETY: referenced.
+        let node = unsafe { sys::pk_vnode_node(vnode.as_ptr()) };
+        let slot = NonNull::new(node)?.cast();
+        // SAFETY: referenced, and has a node.
+        unsafe { sys::pk_node_detach(vnode.as_ptr()) };
+        Some(NodeRef { slot })
+    }
+
+    /// Remembers that the calling thread polls the node (`selrecord(9)`).
+    pub fn record_poller(&self) {
+        // SAFETY: alive.
+        unsafe { sys::pk_node_selrecord(self.slot.as_ptr().cast()) };
+    }
+
+    /// Wakes who polls the node (`selnotify(9)`).
+    pub fn wake_pollers(&self, events: i32) {
+        // SAFETY: alive.
+        unsafe { sys::pk_node_selnotify(self.slot.as_ptr().cast(), events) };
+    }
+
+    /// Does an advisory lock by the kernel's own means (`lf_advlock(9)`), on a
+    /// file of `size` bytes. May sleep.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn advlock(&self, call: VopCall, size: i64) -> Result<()> {
+        let node = self.slot.as_ptr().cast();
+        // SAFETY: alive, and the arguments of an operation for locks.
+        Errno::check(unsafe { sys::pk_node_advlock(node, call.0, size) })
+    }
+}
+
+impl<T> Clone for NodeRef<T> {
+    fn clone(&self) -> Self {
+        // SAFETY: alive, since `self` counts.
+        let count = unsafe { &self.slot.as_ref().refs };
+        count.fetch_add(1, Ordering::Relaxed);
+        NodeRef { slot: self.slot }
+    }
+}
+
+impl<T> Deref for NodeRef<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: alive, since `self` counts.
+        let slot = unsafe { self.slot.as_ref() };
+        &slot.value
+    }
+}
+
+impl<T> Drop for NodeRef<T> {
+    fn drop(&mut self) {
+        // SAFETY: alive, since `self` counts until the next line.
+        let count = unsafe { &self.slot.as_ref().refs };
+        if count.fetch_sub(1, Ordering::Release) != 1 {
+            return;
+        }
+        // Sees what the others did before they let go. A fence would do as well,
+        // but ThreadSanitizer does not know fences.
+        count.load(Ordering::Acquire);
+        // SAFETY: that was the last reference.
+        unsafe { self.slot.drop_in_place() };
+        // SAFETY: the value is gone, and nobody knows the node any more.
+        unsafe { sys::pk_node_destroy(self.slot.as_ptr().cast()) };
+    }
+}
+
+/// The arguments of the vnode operation that is running, for an operation of
+/// the kernel's own that takes the same.
+#[derive(Clone, Copy)]
+pub struct VopCall(*mut sys::pk_vop);
+
+impl VopCall {
+    /// # Safety
+    /// `raw` is what the kernel passed to the operation, for as long as the
+    /// handle is used, and the handle is used for that operation only.
+    pub unsafe fn new(raw: *mut sys::pk_vop) -> VopCall {
+        VopCall(raw)
+    }
+
+    /// Does `VOP_GETPAGES(9)` (`genfs_getpages`).
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn get_pages(self) -> Result<()> {
+        // SAFETY: `new` vouches for the arguments.
+        Errno::check(unsafe { sys::pk_pages_get(self.0) })
     }
 }

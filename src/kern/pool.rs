@@ -370,6 +370,16 @@ impl<T> List<T> {
         Ok(())
     }
 
+    /// The first object.
+    pub fn front(&self) -> Option<&T> {
+        let head = NonNull::new(self.ends.head)?;
+        // SAFETY: on this chain, which owns a reference for as long as `self`
+        // is borrowed.
+        let slot = unsafe { head.as_ref() };
+        // SAFETY: written when it was taken out of its pool.
+        Some(unsafe { slot.value.assume_init_ref() })
+    }
+
     /// Takes the first object off.
     pub fn pop_front(&mut self) -> Option<Ref<T>> {
         let item = self.ends.pop()?;

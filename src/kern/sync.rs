@@ -14,8 +14,6 @@ use core::{
 /// It is not recursive: entering it twice panics the kernel.
 pub struct Mutex<T> {
     raw: NonNull<sys::pk_mutex>,
-    /// Is the lock itself ours to destroy, or does a C structure hold it?
-    owned: bool,
     data: UnsafeCell<T>,
 }
 
@@ -34,20 +32,6 @@ impl<T> Mutex<T> {
         };
         Mutex {
             raw,
-            owned: true,
-            data: UnsafeCell::new(data),
-        }
-    }
-
-    /// Guards `data` with a lock that lives in a C structure.
-    ///
-    /// # Safety
-    /// `raw` outlives every use of this mutex, and C code that enters the lock
-    /// does not touch `data`.
-    pub unsafe fn adopt(raw: NonNull<sys::pk_mutex>, data: T) -> Mutex<T> {
-        Mutex {
-            raw,
-            owned: false,
             data: UnsafeCell::new(data),
         }
     }
@@ -62,6 +46,16 @@ impl<T> Mutex<T> {
         }
     }
 
+    /// Enters the mutex, if nobody is inside.
+    pub fn try_lock(&self) -> Option<Guard<'_, T>> {
+        // SAFETY: a live mutex.
+        let entered = unsafe { sys::pk_mutex_tryenter(self.raw.as_ptr()) };
+        entered.then(|| Guard {
+            mutex: self,
+            not_send: PhantomData,
+        })
+    }
+
     /// What tells this mutex from others.
     pub(super) fn address(&self) -> *const () {
         self.raw.as_ptr().cast_const().cast()
@@ -70,10 +64,8 @@ impl<T> Mutex<T> {
 
 impl<T> Drop for Mutex<T> {
     fn drop(&mut self) {
-        if self.owned {
-            // SAFETY: ours, and nobody is in it: `self` is not borrowed.
-            unsafe { sys::pk_mutex_destroy(self.raw.as_ptr()) };
-        }
+        // SAFETY: ours, and nobody is in it: `self` is not borrowed.
+        unsafe { sys::pk_mutex_destroy(self.raw.as_ptr()) };
     }
 }
 

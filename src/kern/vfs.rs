@@ -1,6 +1,6 @@
-//! Mounts, vnodes, credentials and path components.
+//! Mounts, credentials and path components.
 
-use super::{node::NodeRef, pmp::PmpRef, sync::RawGuard, sys, Errno, Result};
+use super::{sys, vnode::VnodeRef, Errno, Result};
 use crate::abi::{StatvfsBuf, Uucred};
 use core::{
     ffi::{c_char, c_void, CStr},
@@ -78,13 +78,43 @@ impl MountPtr {
         unsafe { sys::pk_mount_is_update(self.as_ptr()) }
     }
 
-    /// The C part, if this is a mounted puffs.
-    pub fn pmp(self) -> Option<PmpRef> {
+    /// What [`commit`](Self::commit) tied to the mount; NULL before that and
+    /// after [`clear_data`](Self::clear_data).
+    pub fn data(self) -> *mut c_void {
         // SAFETY: a live mount.
-        let pmp = unsafe { sys::pk_mount_pmp(self.as_ptr()) };
-        // SAFETY: a mount's data lives until it is unmounted, and the handle
-        // is not used after that.
-        unsafe { PmpRef::new(pmp) }
+        unsafe { sys::pk_mount_data(self.as_ptr()) }
+    }
+
+    /// Unties it: who still holds the mount structure finds nothing.
+    pub fn clear_data(self) {
+        // SAFETY: a live mount.
+        unsafe { sys::pk_mount_clear_data(self.as_ptr()) };
+    }
+
+    /// Is it mounted read-only?
+    pub fn is_readonly(self) -> bool {
+        self.has_flag(sys::PK_MNT_RDONLY)
+    }
+
+    /// Are access times kept?
+    pub fn keeps_atime(self) -> bool {
+        !self.has_flag(sys::PK_MNT_NOATIME)
+    }
+
+    /// Does a write change the access time too (`MNT_RELATIME`)?
+    pub fn is_relatime(self) -> bool {
+        self.has_flag(sys::PK_MNT_RELATIME)
+    }
+
+    fn has_flag(self, flag: u32) -> bool {
+        // SAFETY: a live mount.
+        unsafe { sys::pk_mount_flags(self.as_ptr()) & flag != 0 }
+    }
+
+    /// The number of the file system in the attributes of its files.
+    pub fn fsid(self) -> u64 {
+        // SAFETY: a live mount.
+        unsafe { sys::pk_mount_fsid(self.as_ptr()) }
     }
 
     /// Keeps the structure, not the file system (`vfs_ref(9)`).
@@ -125,10 +155,10 @@ impl MountPtr {
         unsafe { sys::pk_mount_copy_statvfs(self.as_ptr(), ptr::from_mut(numbers).cast()) };
     }
 
-    /// Says that the mount succeeds: ties `pmp` to it, and gives it an id.
-    pub fn commit(self, pmp: PmpRef) {
-        // SAFETY: both live.
-        unsafe { sys::pk_mount_commit(self.as_ptr(), pmp.as_ptr()) };
+    /// Says that the mount succeeds: ties `data` to it, and gives it an id.
+    pub fn commit(self, data: *const c_void) {
+        // SAFETY: a live mount; the kernel only keeps the pointer.
+        unsafe { sys::pk_mount_commit(self.as_ptr(), data.cast_mut()) };
     }
 
     /// Keeps the file system from being suspended while the result exists;
@@ -178,10 +208,14 @@ impl MountPtr {
         unsafe { VnodeRef::new(vp) }.ok_or(Errno::ENOENT)
     }
 
-    /// The regular vnodes with dirty pages; may sleep.
-    pub fn dirty_vnodes(self) -> DirtyVnodes {
-        // SAFETY: a live mount.
-        DirtyVnodes(unsafe { sys::pk_vnode_iter_create(self.as_ptr()) })
+    /// Its vnodes, or with `dirty` the regular ones with dirty pages; may
+    /// sleep.
+    pub fn vnodes(self, dirty: bool) -> Vnodes {
+        Vnodes {
+            // SAFETY: a live mount.
+            iterator: unsafe { sys::pk_vnode_iter_create(self.as_ptr()) },
+            dirty,
+        }
     }
 }
 
@@ -212,220 +246,26 @@ impl Drop for MountHold {
 }
 
 /// An iterator over referenced vnodes (`vfs_vnode_iterator(9)`).
-pub struct DirtyVnodes(*mut sys::vnode_iterator);
+pub struct Vnodes {
+    iterator: *mut sys::vnode_iterator,
+    dirty: bool,
+}
 
-impl Iterator for DirtyVnodes {
+impl Iterator for Vnodes {
     type Item = VnodeRef;
 
     fn next(&mut self) -> Option<VnodeRef> {
         // SAFETY: a live iterator.
-        let vp = unsafe { sys::pk_vnode_iter_next(self.0) };
+        let vp = unsafe { sys::pk_vnode_iter_next(self.iterator, self.dirty) };
         // SAFETY: the iterator references what it returns.
         unsafe { VnodeRef::new(vp) }
     }
 }
 
-impl Drop for DirtyVnodes {
+impl Drop for Vnodes {
     fn drop(&mut self) {
-        // SAFETY: made by `dirty_vnodes`, destroyed once.
-        unsafe { sys::pk_vnode_iter_destroy(self.0) };
-    }
-}
-
-/// A vnode that the kernel keeps referenced for as long as the handle is
-/// used, because it was passed to the operation.
-#[derive(Clone, Copy)]
-pub struct Vnode(NonNull<sys::vnode>);
-
-impl Vnode {
-    /// # Safety
-    /// `vp` is NULL or stays referenced for as long as the handle is used.
-    pub unsafe fn new(vp: *mut sys::vnode) -> Option<Vnode> {
-        NonNull::new(vp).map(Vnode)
-    }
-
-    /// The pointer, for C.
-    pub fn as_ptr(self) -> *mut sys::vnode {
-        self.0.as_ptr()
-    }
-
-    /// The mount that it belongs to.
-    pub fn mount(self) -> Option<MountPtr> {
-        // SAFETY: referenced.
-        let mp = unsafe { sys::pk_vnode_mount(self.as_ptr()) };
-        // SAFETY: a referenced vnode keeps its mount.
-        unsafe { MountPtr::new(mp) }
-    }
-
-    /// Its puffs node; `None` if the vnode was reclaimed.
-    ///
-    /// The node stays while the vnode is locked or its interlock is held, or
-    /// while the operation in which it was passed lasts.
-    pub fn node(self) -> Option<NodeRef> {
-        // SAFETY: referenced.
-        let node = unsafe { sys::pk_vnode_node(self.as_ptr()) };
-        // SAFETY: as the doc comment says.
-        unsafe { NodeRef::new(node) }
-    }
-
-    /// The number of its type (`enum vtype`).
-    pub fn vtype(self) -> u32 {
-        // SAFETY: referenced.
-        unsafe { sys::pk_vnode_type(self.as_ptr()) }
-    }
-
-    /// Says what type it is of.
-    pub fn set_vtype(self, vtype: u32) {
-        // SAFETY: referenced.
-        unsafe { sys::pk_vnode_set_type(self.as_ptr(), vtype) };
-    }
-
-    /// The size that the page cache knows.
-    pub fn size(self) -> i64 {
-        // SAFETY: referenced.
-        unsafe { sys::pk_vnode_size(self.as_ptr()) }
-    }
-
-    /// Tells the page cache the size (`uvm_vnp_setsize(9)`).
-    pub fn set_size(self, size: i64) {
-        // SAFETY: referenced; the size was checked not to be negative.
-        unsafe { sys::pk_vnode_set_size(self.as_ptr(), size) };
-    }
-
-    /// Makes it the special file of device `rdev`.
-    pub fn become_special(self, rdev: u64) {
-        // SAFETY: referenced, of a device's type and not in use yet.
-        unsafe { sys::pk_vnode_to_special(self.as_ptr(), rdev) };
-    }
-
-    /// Makes it a fifo.
-    pub fn become_fifo(self) {
-        // SAFETY: referenced, of a fifo's type and not in use yet.
-        unsafe { sys::pk_vnode_to_fifo(self.as_ptr()) };
-    }
-
-    /// Runs `f` inside the interlock, which must not sleep.
-    pub fn with_interlock<R>(self, f: impl FnOnce() -> R) -> R {
-        // SAFETY: referenced.
-        let raw = unsafe { sys::pk_vnode_interlock(self.as_ptr()) };
-        let _guard = NonNull::new(raw).map(|raw| {
-            // SAFETY: the interlock lives as long as its vnode.
-            unsafe { RawGuard::enter(raw) }
-        });
-        f()
-    }
-
-    /// Gives the lock up.
-    pub fn unlock(self) {
-        // SAFETY: referenced, and the caller has it locked.
-        unsafe { sys::pk_vnode_unlock(self.as_ptr()) };
-    }
-
-    /// Cuts the tie to its node and returns the node with the vnode's
-    /// reference to it, which the caller owns now.
-    pub fn detach_node(self) -> Option<NodeRef> {
-        // SAFETY: referenced and being reclaimed, so nobody else does this.
-        let node = unsafe { sys::pk_node_detach(self.as_ptr()) };
-        // SAFETY: the node lives by the reference that we got.
-        unsafe { NodeRef::new(node) }
-    }
-
-    /// Makes the node of a vnode that the vnode cache just made, and returns
-    /// where the node keeps the cookie. May sleep.
-    pub fn attach_node(self, cookie: usize, is_root: bool) -> *const c_void {
-        // SAFETY: referenced, and new.
-        unsafe { sys::pk_node_create(self.as_ptr(), cookie as *mut c_void, is_root) }
-    }
-
-    /// Enters a name of this directory in the name cache.
-    pub fn cache_name(self, vp: Vnode, name: &ComponentName<'_>) {
-        // SAFETY: all three live.
-        unsafe { sys::pk_cache_enter(self.as_ptr(), vp.as_ptr(), name.raw.as_ptr()) };
-    }
-
-    /// Forgets the names of this directory's entries.
-    pub fn purge_children(self) {
-        // SAFETY: referenced.
-        unsafe { sys::pk_cache_purge_children(self.as_ptr()) };
-    }
-
-    /// Writes back, or with `free` drops, the pages of a range of bytes that
-    /// starts and ends at page boundaries; an end of 0 is the end of the file.
-    /// May sleep.
-    ///
-    /// # Errors
-    /// What `VOP_PUTPAGES(9)` says.
-    pub fn put_pages(self, start: i64, end: i64, free: bool) -> Result<()> {
-        // SAFETY: referenced.
-        Errno::check(unsafe { sys::pk_vnode_putpages(self.as_ptr(), start, end, free) })
-    }
-
-    /// Writes back what is dirty (`VOP_FSYNC(9)`); the vnode is locked. May
-    /// sleep.
-    ///
-    /// # Errors
-    /// What the operation says.
-    pub fn fsync(self, cred: &Cred<'_>, wait: bool) -> Result<()> {
-        // SAFETY: referenced and locked.
-        Errno::check(unsafe { sys::pk_vnode_fsync(self.as_ptr(), cred.raw, wait) })
-    }
-}
-
-/// A reference to a vnode (`vref(9)`), given back on drop (`vrele(9)`), which
-/// may sleep.
-pub struct VnodeRef(Vnode);
-
-impl VnodeRef {
-    /// # Safety
-    /// `vp` is NULL or comes with a reference that the handle takes over.
-    pub unsafe fn new(vp: *mut sys::vnode) -> Option<VnodeRef> {
-        NonNull::new(vp).map(|vp| VnodeRef(Vnode(vp)))
-    }
-
-    /// Gives the reference to C.
-    pub fn into_raw(self) -> *mut sys::vnode {
-        let vp = self.0.as_ptr();
-        core::mem::forget(self);
-        vp
-    }
-
-    /// Locks the vnode exclusively.
-    ///
-    /// # Errors
-    /// ENOENT if it is being reclaimed.
-    pub fn lock(&self) -> Result<()> {
-        // SAFETY: referenced.
-        Errno::check(unsafe { sys::pk_vnode_lock(self.0.as_ptr()) })
-    }
-
-    /// Locks the vnode exclusively, if nobody has it locked.
-    ///
-    /// # Errors
-    /// EBUSY if somebody has, ENOENT if it is being reclaimed.
-    pub fn try_lock(&self) -> Result<()> {
-        // SAFETY: referenced.
-        Errno::check(unsafe { sys::pk_vnode_trylock(self.0.as_ptr()) })
-    }
-
-    /// Locks the vnode exclusively, even one that is being reclaimed.
-    pub fn lock_retry(&self) {
-        // SAFETY: referenced.
-        unsafe { sys::pk_vnode_lock_retry(self.0.as_ptr()) };
-    }
-}
-
-impl core::ops::Deref for VnodeRef {
-    type Target = Vnode;
-
-    fn deref(&self) -> &Vnode {
-        &self.0
-    }
-}
-
-impl Drop for VnodeRef {
-    fn drop(&mut self) {
-        // SAFETY: the reference is ours.
-        unsafe { sys::pk_vnode_rele(self.0.as_ptr()) };
+        // SAFETY: made by `vnodes`, destroyed once.
+        unsafe { sys::pk_vnode_iter_destroy(self.iterator) };
     }
 }
 
@@ -442,7 +282,7 @@ pub enum CredKind {
 
 /// Credentials that the caller keeps.
 pub struct Cred<'a> {
-    raw: *mut sys::kauth_cred,
+    pub(super) raw: *mut sys::kauth_cred,
     kept: PhantomData<&'a ()>,
 }
 
@@ -478,7 +318,7 @@ impl Cred<'_> {
 
 /// A path component (`namei(9)`) that the caller keeps.
 pub struct ComponentName<'a> {
-    raw: NonNull<sys::componentname>,
+    pub(super) raw: NonNull<sys::componentname>,
     kept: PhantomData<&'a ()>,
 }
 
@@ -520,6 +360,20 @@ impl ComponentName<'_> {
         let start = unsafe { sys::pk_cn_nameptr(self.raw.as_ptr()) };
         // SAFETY: the path ends in a NUL.
         unsafe { CStr::from_ptr(start) }.to_bytes()
+    }
+
+    /// Sets and clears flags of the path walk.
+    pub fn change_flags(&mut self, set: u32, clear: u32) {
+        // SAFETY: live.
+        unsafe { sys::pk_cn_set_flags(self.raw.as_ptr(), set, clear) };
+    }
+
+    /// Says that the file system dealt with `len` bytes of the path behind the
+    /// component, where the kernel knows such a thing.
+    pub fn consume(&mut self, len: usize) {
+        let left = self.rest_of_path().len() - self.name().len();
+        // SAFETY: live, and the path is that long.
+        unsafe { sys::pk_cn_consume(self.raw.as_ptr(), len.min(left)) };
     }
 
     /// Who walks.

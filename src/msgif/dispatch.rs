@@ -2,7 +2,7 @@
 
 use super::{
     amend::Amends,
-    park::{Callback, Core, Outcome, State},
+    park::{Completion, Core, Outcome, State},
     reply::{judge, Fault, Terms},
     time32, MsgIf, Status,
 };
@@ -45,12 +45,12 @@ impl Mount {
 
     /// Answers a frame that is no request.
     fn refuse(&self, frame: &Req, error: Errno) {
-        self.msgif.refuse(self.pmp, frame, error);
+        self.msgif.refuse(frame, error);
     }
 
     /// Answers a request of the server's that came to nothing.
     pub(super) fn answer(&self, request: &Req, error: Errno) {
-        self.msgif.sendresp(self.pmp, request, error.get());
+        self.msgif.sendresp(request, error.get());
     }
 
     fn terms(&self) -> Terms {
@@ -74,7 +74,7 @@ impl MsgIf {
             drop(queues);
             let text = "reply to no request";
             let kind = ErrorOp::Error;
-            self.senderr(mount.pmp, kind, Errno::EINVAL.get(), text, header.cookie);
+            self.senderr(kind, Errno::EINVAL.get(), text, header.cookie);
             return;
         };
         queues.users += 1;
@@ -91,13 +91,13 @@ impl MsgIf {
 
         if let Some(end) = end {
             if let Some(fault) = end.fault {
-                self.senderr(mount.pmp, fault.kind, fault.error, fault.text, end.cookie);
+                self.senderr(fault.kind, fault.error, fault.text, end.cookie);
                 kern::console(format_args!("server of {mount}: {}", fault.text));
             }
             match (end.completion, end.fault) {
-                (Some(completion), None) => completion.run(mount.pmp, frame),
+                (Some(completion), None) => completion.run(frame),
                 (Some(completion), Some(_)) => {
-                    super::run_failed(mount.pmp, completion, Errno::EPROTO);
+                    super::run_failed(completion, Errno::EPROTO);
                 }
                 (None, _) => {}
             }
@@ -110,7 +110,7 @@ impl MsgIf {
 
 /// How a reply ended its request, for what is done outside the lock.
 struct End {
-    completion: Option<Callback>,
+    completion: Option<Completion>,
     fault: Option<Fault>,
     cookie: Cookie,
 }

@@ -32,20 +32,24 @@ mod listing;
 mod park;
 mod poll;
 mod reply;
+mod request;
 mod sop;
 mod stranded;
 mod time32;
 
+pub(crate) use park::Completion;
 pub use park::{Outcome, Park, PARKS};
+pub(crate) use poll::{Poll, Polls};
+pub(crate) use request::Request;
 pub use stranded::sweep as sweep_stranded;
 
-pub use sop::{SopQueue, SOP_REQUESTS};
+pub(crate) use sop::Sop;
+pub(crate) use sop::SOP_REQUESTS;
 
 use crate::{
     abi::{self, notify, Cookie, ErrorOp, OpClass, Req, VnOp},
     kern::{
-        self, CondVar, Errno, Guard, List, Mutex, PmpRef, Putter, Ref, Result, SignalMask, Sleep,
-        Table,
+        self, CondVar, Errno, Guard, List, Mutex, Putter, Ref, Result, SignalMask, Sleep, Table,
     },
     mount::Mount,
 };
@@ -53,7 +57,7 @@ use core::{
     mem,
     sync::atomic::{AtomicUsize, Ordering},
 };
-use park::{Callback, Core, State, Waiter};
+use park::{Core, State, Waiter};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// Buckets of the table of pending replies.
@@ -197,7 +201,7 @@ impl MsgIf {
     ///
     /// What goes wrong is the outcome that [`wait`](Self::wait) returns; a
     /// completion is run on it at once.
-    pub fn enqueue(&self, pmp: PmpRef, time32: bool, park: &mut Ref<Park>) {
+    pub fn enqueue(&self, time32: bool, park: &mut Ref<Park>) {
         let Some(fresh) = park.get_mut() else {
             // Our caller reuses a request that the server still has.
             debug_assert!(false, "enqueue of a park in flight");
@@ -209,8 +213,8 @@ impl MsgIf {
         core.outcome = Outcome::default();
         core.id = 0;
         core.wire = None;
-        if let Waiter::Callback(callback) = &mut core.waiter {
-            if callback.poll.as_mut().is_some_and(|poll| !poll.begin()) {
+        if let Waiter::Callback(Completion::Poll(poll)) = &mut core.waiter {
+            if !poll.begin() {
                 core.state = State::Done;
                 core.waiter = Waiter::Nobody;
                 return;
@@ -230,13 +234,13 @@ impl MsgIf {
             },
         };
         if let Some((completion, error)) = failed {
-            run_failed(pmp, completion, error);
+            run_failed(completion, error);
         }
     }
 
     /// Puts a prepared park on the queue and counts the caller as a user, or
     /// fails it. True: the caller will wait, and is a user until then.
-    fn submit(&self, park: &Ref<Park>) -> core::result::Result<bool, Option<(Callback, Errno)>> {
+    fn submit(&self, park: &Ref<Park>) -> core::result::Result<bool, Option<(Completion, Errno)>> {
         let mut queues = self.queues.lock();
         let waiting = queues.notices;
         let refused = match queues.status {
@@ -445,7 +449,7 @@ impl MsgIf {
         drop(queues);
         drop(park);
         if let Some((completion, error)) = failed {
-            run_failed(mount.pmp, completion, error);
+            run_failed(completion, error);
             msgif.release();
         }
     }
@@ -469,7 +473,7 @@ impl MsgIf {
 
     /// Ends every request with ENXIO and lets no new one in (C:
     /// `puffs_userdead`). Safe to call at any time and more than once.
-    pub fn userdead(&self, pmp: PmpRef) {
+    pub fn userdead(&self) {
         let mut queues = self.queues.lock();
         queues.status = Status::Dying;
         let mut bucket = 0;
@@ -497,7 +501,7 @@ impl MsgIf {
             drop(queues);
             drop(park);
             if let Some(completion) = completion {
-                run_failed(pmp, completion, Errno::ENXIO);
+                run_failed(completion, Errno::ENXIO);
             }
             queues = self.queues.lock();
         }
@@ -554,7 +558,7 @@ impl MsgIf {
         }
         queues.users += 1;
         drop(queues);
-        self.userdead(mount.pmp);
+        self.userdead();
 
         queues = self.queues.lock();
         self.leave(&mut queues);
@@ -579,16 +583,16 @@ impl MsgIf {
     }
 
     /// Answers a request of the server's own (C: `puffs_msg_sendresp`).
-    pub fn sendresp(&self, pmp: PmpRef, request: &Req, rv: i32) {
-        self.respond(pmp, request, rv, ANSWERS_MAX);
+    pub fn sendresp(&self, request: &Req, rv: i32) {
+        self.respond(request, rv, ANSWERS_MAX);
     }
 
     /// Answers something that is no request.
-    fn refuse(&self, pmp: PmpRef, request: &Req, error: Errno) {
-        self.respond(pmp, request, error.get(), REPORTS_MAX);
+    fn refuse(&self, request: &Req, error: Errno) {
+        self.respond(request, error.get(), REPORTS_MAX);
     }
 
-    fn respond(&self, pmp: PmpRef, request: &Req, rv: i32, limit: usize) {
+    fn respond(&self, request: &Req, rv: i32, limit: usize) {
         let Ok(mut park) = Park::alloc(size_of::<Req>(), Sleep::Yes) else {
             return;
         };
@@ -599,11 +603,11 @@ impl MsgIf {
         answer.optype = request.optype;
         answer.setbacks = request.setbacks;
         answer.rv = rv;
-        self.notify_server(pmp, &mut park, answer.as_bytes(), limit);
+        self.notify_server(&mut park, answer.as_bytes(), limit);
     }
 
     /// Tells the server that it broke the protocol (C: `puffs_senderr`).
-    pub fn senderr(&self, pmp: PmpRef, kind: ErrorOp, error: i32, text: &str, cookie: Cookie) {
+    pub fn senderr(&self, kind: ErrorOp, error: i32, text: &str, cookie: Cookie) {
         let Ok(mut park) = Park::alloc(size_of::<notify::Error>(), Sleep::Yes) else {
             return;
         };
@@ -617,12 +621,12 @@ impl MsgIf {
         for (to, from) in report.str[..room].iter_mut().zip(text.bytes()) {
             *to = from;
         }
-        self.notify_server(pmp, &mut park, report.as_bytes(), REPORTS_MAX);
+        self.notify_server(&mut park, report.as_bytes(), REPORTS_MAX);
     }
 
     /// Sends a message that no reply is wanted to, unless as many as `limit`
     /// wait already.
-    fn notify_server(&self, pmp: PmpRef, park: &mut Ref<Park>, message: &[u8], limit: usize) {
+    fn notify_server(&self, park: &mut Ref<Park>, message: &[u8], limit: usize) {
         if let Some(fresh) = park.get_mut() {
             fresh.set_faf();
             let core = fresh.core.get_mut();
@@ -631,7 +635,7 @@ impl MsgIf {
                 room.copy_from_slice(message);
             }
         }
-        self.enqueue(pmp, false, park);
+        self.enqueue(false, park);
     }
 }
 
@@ -696,9 +700,9 @@ fn prepare(core: &mut Core, time32: bool) -> Result<()> {
 
 /// Runs a completion on a failure that the kernel found: it sees a header
 /// with the errno and nothing else.
-fn run_failed(pmp: PmpRef, completion: Callback, error: Errno) {
+fn run_failed(completion: Completion, error: Errno) {
     let mut header = Req::new_zeroed();
     header.pth.framelen = size_of::<Req>() as u64;
     header.rv = error.get();
-    completion.run(pmp, header.as_mut_bytes());
+    completion.run(header.as_bytes());
 }

@@ -2,11 +2,13 @@
 
 use super::poll::Poll;
 use crate::{
-    abi::{self, vn, Cookie, Message, Req},
-    kern::{self, Completion, Errno, Guarded, KBytes, NodeRef, PmpRef, Pool, Ref, Result, Sleep},
+    abi::{self, Cookie, Req},
+    kern::{self, Buf, Errno, Guarded, KBytes, Pool, Ref, Result, Sleep},
+    subr,
 };
 use core::{
     fmt,
+    ops::Range,
     sync::atomic::{AtomicI32, Ordering},
 };
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
@@ -48,27 +50,35 @@ pub(super) enum Waiter {
     /// The thread that made the request, unless a signal made it leave.
     Caller,
     /// A completion (C: `PARKFLAG_CALL`).
-    Callback(Callback),
+    Callback(Completion),
     /// Nobody: fire and forget.
     Nobody,
 }
 
-/// What is to be done when a request is done.
-pub(super) struct Callback {
-    /// What C code wants to be called.
-    completion: Completion,
-    /// What a poll is counted for, until then.
-    pub(super) poll: Option<Poll>,
+/// What is to be done when a request is done that nobody waits for (C:
+/// `parkdone_fn`).
+pub(crate) enum Completion {
+    /// Pages were to be read.
+    Read(Buf),
+    /// Pages were to be written.
+    Write(Buf),
+    /// A file was polled.
+    Poll(Poll),
 }
 
-impl Callback {
-    /// Does it; see [`Completion::run`]. Not for inside the message lock.
-    pub(super) fn run(self, pmp: PmpRef, reply: &mut [u8]) {
-        // Before anyone is woken, who may ask for the same again at once.
-        if let Some(poll) = self.poll {
-            poll.end();
+impl Completion {
+    /// Does it, on a reply that was judged to hold what its operation needs, or
+    /// whose header says error. Not for inside the message lock.
+    pub(super) fn run(self, reply: &[u8]) {
+        match self {
+            Completion::Read(buf) => subr::bio_read_done(reply, buf),
+            Completion::Write(buf) => subr::bio_write_done(reply, buf),
+            Completion::Poll(poll) => {
+                // Before anyone is woken, who may ask for the same again at once.
+                let node = poll.end();
+                subr::poll_done(reply, &node);
+            }
         }
-        self.completion.run(pmp, reply);
     }
 }
 
@@ -126,7 +136,7 @@ impl Core {
 
     /// Ends the request with an error, and hands out the completion that is to
     /// be run outside the lock.
-    pub(super) fn fail(&mut self, error: Errno) -> Option<Callback> {
+    pub(super) fn fail(&mut self, error: Errno) -> Option<Completion> {
         // What is done is on no list any more.
         debug_assert_ne!(self.state, State::Done);
         self.state = State::Done;
@@ -137,11 +147,11 @@ impl Core {
     /// Hands out the completion of a request that is done. From now on nobody
     /// waits, and who asks is told that all is well: the completion has the
     /// outcome.
-    pub(super) fn take_completion(&mut self) -> Option<Callback> {
+    pub(super) fn take_completion(&mut self) -> Option<Completion> {
         match core::mem::replace(&mut self.waiter, Waiter::Nobody) {
-            Waiter::Callback(callback) => {
+            Waiter::Callback(completion) => {
                 self.outcome = Outcome::default();
-                Some(callback)
+                Some(completion)
             }
             other => {
                 self.waiter = other;
@@ -177,10 +187,19 @@ impl Park {
     /// ENOMEM, only if it may not sleep; EINVAL if the message has no room for
     /// a header.
     pub fn alloc(len: usize, sleep: Sleep) -> Result<Ref<Park>> {
+        Park::alloc_but(0..0, len, sleep)
+    }
+
+    /// The same, but the message is not zeroed where its `hole` is: that the
+    /// caller fills, or keeps back from the server.
+    ///
+    /// # Errors
+    /// As for [`alloc`](Self::alloc).
+    pub(super) fn alloc_but(hole: Range<usize>, len: usize, sleep: Sleep) -> Result<Ref<Park>> {
         if len < size_of::<Req>() {
             return Err(Errno::EINVAL);
         }
-        let msg = KBytes::zeroed(len, sleep).ok_or(Errno::ENOMEM)?;
+        let msg = KBytes::zeroed_but(hole, len, sleep).ok_or(Errno::ENOMEM)?;
         let core = Core {
             state: State::Filling,
             waiter: Waiter::Caller,
@@ -254,21 +273,9 @@ impl Park {
         }
     }
 
-    /// Is it a poll? Only after [`set_info`](Self::set_info).
-    pub fn is_poll(&mut self) -> bool {
-        self.body::<Req>().is_some_and(|header| {
-            header.opclass == u16::from(vn::Poll::CLASS) && header.optype == vn::Poll::OP
-        })
-    }
-
     /// Wants `completion` to be run on the reply, instead of waiting for it
-    /// (C: `puffs_msg_setcall`). For a poll, `polled` is the node that the
-    /// completion has a reference to.
-    pub fn set_call(&mut self, completion: Completion, polled: Option<NodeRef>) {
-        let events = self.body::<vn::Poll>().map_or(0, |poll| poll.events);
-        self.core.get_mut().waiter = Waiter::Callback(Callback {
-            completion,
-            poll: polled.map(|node| Poll::new(node, events)),
-        });
+    /// (C: `puffs_msg_setcall`).
+    pub(crate) fn set_call(&mut self, completion: Completion) {
+        self.core.get_mut().waiter = Waiter::Callback(completion);
     }
 }

@@ -1,6 +1,6 @@
 //! Polls: which of them the server is asked.
 //!
-//! `puffs_vnop_poll` asks the server whenever what is wanted is not there, and
+//! VOP_POLL asks the server whenever what is wanted is not there, and
 //! returns: the poller sleeps in poll(2), where any answer to a poll of the
 //! node wakes it to look again. The request has a reference to the node until
 //! it is answered, so that a process that polls over and over, or is woken for
@@ -21,18 +21,30 @@
 //! What another poll's answer brought after the poller looked and before it was
 //! recorded is seen here.
 //!
-//! The count is in the node ([`pk_polls`](kern::sys::pk_polls)) and not by
-//! cookie: a server may use a cookie again while polls of the old node stand,
-//! and they do not wake who polls the new one.
+//! The count is in the node and not by cookie: a server may use a cookie again
+//! while polls of the old node stand, and they do not wake who polls the new
+//! one.
 
-use crate::kern::{sys, NodeRef};
+use crate::{kern::sys, node::NodeRef};
 
 /// What every poller is told of, wanted or not.
 const ALWAYS: u16 = (sys::PK_POLLERR | sys::PK_POLLHUP) as u16;
 
-/// A poll that has a completion. It is unanswered from [`begin`](Self::begin)
+/// For each event, how many polls of a node that ask for it have no answer yet.
+#[derive(Default)]
+pub(crate) struct Polls([u8; 16]);
+
+impl Polls {
+    /// The counts of `events`.
+    fn of(&mut self, events: u16) -> impl Iterator<Item = &mut u8> {
+        let counts = self.0.iter_mut().enumerate();
+        counts.filter_map(move |(bit, count)| (events >> bit & 1 != 0).then_some(count))
+    }
+}
+
+/// A poll that nobody waits for. It is unanswered from [`begin`](Self::begin)
 /// to [`end`](Self::end).
-pub(super) struct Poll {
+pub(crate) struct Poll {
     node: NodeRef,
     /// `POLL*`.
     events: u16,
@@ -41,9 +53,8 @@ pub(super) struct Poll {
 }
 
 impl Poll {
-    /// A poll of `node` for `events`, of which `pn_revents` holds 16. The
-    /// completion's reference keeps the node.
-    pub(super) fn new(node: NodeRef, events: i32) -> Poll {
+    /// A poll of `node` for `events`, which have 16 bits.
+    pub(crate) fn new(node: NodeRef, events: i32) -> Poll {
         Poll {
             node,
             events: events as u16 | ALWAYS,
@@ -52,45 +63,36 @@ impl Poll {
     }
 
     /// Is the server to be asked? If not, other polls stand for this one, or
-    /// its events are there and the poller was woken to take them; what the
-    /// completion holds was released, and it must not be run.
+    /// its events are there and the poller was woken to take them; the poll is
+    /// over then.
     ///
     /// Enters `pn_mtx`.
     pub(super) fn begin(&mut self) -> bool {
         let events = self.events;
-        let mut there = 0;
-        let needed = self.node.with_polls(|polls, revents| {
-            there = revents & i32::from(events);
-            let needed = there == 0 && wanted(polls, events).any(|count| *count == 0);
-            if needed {
-                wanted(polls, events).for_each(|count| *count += 1);
+        let there = {
+            let mut state = self.node.state();
+            let there = state.revents & i32::from(events);
+            let asks = there == 0 && state.polls.of(events).any(|count| *count == 0);
+            if asks {
+                state.polls.of(events).for_each(|count| *count += 1);
             }
-            needed
-        });
-        self.counted = needed;
+            self.counted = asks;
+            there
+        };
         if there != 0 {
             self.node.wake_pollers(there);
         }
-        if !needed {
-            self.node.release();
-        }
-        needed
+        self.counted
     }
 
-    /// It is answered, or will not be.
+    /// It is answered, or will not be. Hands the node out.
     ///
     /// Enters `pn_mtx`.
-    pub(super) fn end(self) {
+    pub(super) fn end(self) -> NodeRef {
         if self.counted {
-            self.node.with_polls(|polls, _| {
-                wanted(polls, self.events).for_each(|count| *count -= 1);
-            });
+            let mut state = self.node.state();
+            state.polls.of(self.events).for_each(|count| *count -= 1);
         }
+        self.node
     }
-}
-
-/// The counts of those of a node's unanswered polls that want `events`.
-fn wanted(polls: &mut sys::pk_polls, events: u16) -> impl Iterator<Item = &mut u8> {
-    let counts = polls.pl_asked.iter_mut().enumerate();
-    counts.filter_map(move |(bit, count)| (events >> bit & 1 != 0).then_some(count))
 }

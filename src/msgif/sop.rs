@@ -3,46 +3,73 @@
 //! A flush or an unmount may need a lock that is held by somebody who waits
 //! for the server, so it must not be done in the context of the server, who
 //! calls. One thread a mount does it instead. It also expires nodes whose
-//! time to live is over, which `puffs_vnop_inactive` queues.
+//! time to live is over, which VOP_INACTIVE queues.
 
 use crate::{
     abi::{
         notify::{Flush, FlushOp},
-        Req, Vtype,
+        Cookie, Req, Vtype,
     },
-    kern::{self, Arc, Errno, Guard, List, MountPtr, Pool, Result, Sleep, VnodeRef},
+    kern::{
+        self, Arc, CondVar, Errno, Guard, List, MountPtr, Mutex, Pool, Put, Result, Sleep, VnodeRef,
+    },
     mount::Mount,
     msgif::Status,
-    node,
+    node::{self, Deadline},
 };
+
 /// The pool of requests to the service threads.
-pub static SOP_REQUESTS: Pool<SopRequest> = Pool::new();
+pub(crate) static SOP_REQUESTS: Pool<SopRequest> = Pool::new();
 
 /// How often expired nodes are looked for, in ticks (C:
 /// `puffs_sopreq_expire_timeout`).
 const EXPIRE_TICKS: i32 = 1000;
 
 /// What a service thread is asked to do (C: `struct puffs_sopreq`).
-pub enum SopRequest {
+pub(crate) enum SopRequest {
     /// Flush or invalidate a cache.
     Flush(Flush),
     /// Unmount the file system.
     Unmount(Req),
+    /// Give the node of that cookie up, then.
+    Expire(Cookie, Deadline),
 }
 
 impl SopRequest {
-    fn header(&self) -> &Req {
+    /// The server's request, if it made one.
+    fn header(&self) -> Option<&Req> {
         match self {
-            SopRequest::Flush(flush) => &flush.req,
-            SopRequest::Unmount(request) => request,
+            SopRequest::Flush(flush) => Some(&flush.req),
+            SopRequest::Unmount(request) => Some(request),
+            SopRequest::Expire(..) => None,
         }
     }
 }
 
-/// The queue of a service thread; its lock is `pmp_sopmtx`.
+/// A service thread, and what it has to do.
+pub(crate) struct Sop {
+    /// C: `pmp_sopmtx`.
+    queue: Mutex<SopQueue>,
+    /// Signalled when there is something to do and when the thread is gone.
+    cv: CondVar,
+}
+
+impl Sop {
+    /// A service thread that does not run yet. May sleep.
+    pub(crate) fn new() -> Sop {
+        Sop {
+            queue: Mutex::new(SopQueue::default()),
+            cv: CondVar::new(c"puffsop"),
+        }
+    }
+}
+
+/// The queue of a service thread.
 #[derive(Default)]
-pub struct SopQueue {
+struct SopQueue {
     requests: List<SopRequest>,
+    /// Nodes that nobody uses, for when their time is over.
+    expiries: List<SopRequest>,
     /// The thread takes requests.
     running: bool,
     /// The thread is to end.
@@ -59,20 +86,32 @@ enum End {
     Unmount(kern::MountHold),
 }
 
+impl SopQueue {
+    /// Takes the first of the nodes, if its time is over.
+    fn take_expiry(&mut self) -> Option<Cookie> {
+        match self.expiries.front()? {
+            SopRequest::Expire(cookie, at) if at.is_over() => {
+                let cookie = *cookie;
+                self.expiries.pop_front();
+                Some(cookie)
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Mount {
     /// Starts the service thread.
     ///
     /// # Errors
     /// What `kthread_create(9)` says.
     pub(crate) fn sop_start(this: &Arc<Mount>) -> Result<()> {
-        let mut queue = this.sop.state.lock();
+        let mut queue = this.sop.queue.lock();
         queue.running = true;
         queue.alive = true;
-        this.sop.set_running(true);
         drop(queue);
         kern::thread_spawn(this.clone(), c"puffsop").inspect_err(|_| {
-            let mut queue = this.sop.state.lock();
-            this.sop.set_running(false);
+            let mut queue = this.sop.queue.lock();
             queue.running = false;
             queue.alive = false;
         })
@@ -80,7 +119,7 @@ impl Mount {
 
     /// Ends the service thread and waits until it is gone.
     pub(crate) fn sop_stop(&self) {
-        let mut queue = self.sop.state.lock();
+        let mut queue = self.sop.queue.lock();
         queue.stop = true;
         self.sop.cv.broadcast();
         while queue.alive {
@@ -98,13 +137,27 @@ impl Mount {
         self.sop_queue(SopRequest::Unmount(request));
     }
 
+    /// Queues the expiry of a node that nobody uses. False if the thread takes
+    /// none any more: the mount goes, and with it the node. May sleep.
+    pub(crate) fn sop_expire(&self, cookie: Cookie, at: Deadline) -> bool {
+        let request = SopRequest::Expire(cookie, at);
+        let Some(request) = SOP_REQUESTS.get(request, Sleep::Yes) else {
+            return false;
+        };
+        let mut queue = self.sop.queue.lock();
+        // The thread is not woken: the time is not over yet.
+        queue.running && queue.expiries.push_back(request).is_ok()
+    }
+
     fn sop_queue(&self, request: SopRequest) {
-        let header = *request.header();
+        let Some(header) = request.header().copied() else {
+            return;
+        };
         let Some(request) = SOP_REQUESTS.get(request, Sleep::Yes) else {
             self.answer(&header, Errno::ENOMEM);
             return;
         };
-        let mut queue = self.sop.state.lock();
+        let mut queue = self.sop.queue.lock();
         if queue.running {
             let linked = queue.requests.push_back(request);
             debug_assert!(linked.is_ok());
@@ -128,7 +181,7 @@ impl Mount {
             0
         };
         let retry = kern::hz() / 10 + 1;
-        let mut queue = self.sop.state.lock();
+        let mut queue = self.sop.queue.lock();
         let end = loop {
             if queue.stop {
                 break End::Stopped;
@@ -139,7 +192,7 @@ impl Mount {
             }
             drop(queue);
             let inside = self.mp.enter();
-            queue = self.sop.state.lock();
+            queue = self.sop.queue.lock();
             if inside.is_none() {
                 self.sop.cv.wait_ticks(&mut queue, retry);
             } else if let Some(request) = queue.requests.pop_front() {
@@ -147,24 +200,25 @@ impl Mount {
                 match &*request {
                     SopRequest::Flush(flush) => self.flush_request(flush),
                     SopRequest::Unmount(request) => {
-                        self.msgif.sendresp(self.pmp, request, 0);
-                        queue = self.sop.state.lock();
+                        self.msgif.sendresp(request, 0);
+                        queue = self.sop.queue.lock();
                         // The mount cannot go before this thread has.
                         break End::Unmount(self.mp.hold());
                     }
+                    SopRequest::Expire(..) => {}
                 }
                 drop(request);
                 drop(inside);
-                queue = self.sop.state.lock();
-            } else if let Some(cookie) = self.sop.take_expiry(false) {
+                queue = self.sop.queue.lock();
+            } else if let Some(cookie) = queue.take_expiry() {
                 drop(queue);
                 node::expire(self, cookie);
                 drop(inside);
-                queue = self.sop.state.lock();
+                queue = self.sop.queue.lock();
             } else {
                 drop(queue);
                 drop(inside);
-                queue = self.sop.state.lock();
+                queue = self.sop.queue.lock();
                 if queue.requests.is_empty() && !queue.stop {
                     self.sop.cv.wait_ticks(&mut queue, idle);
                 }
@@ -177,18 +231,20 @@ impl Mount {
     /// Lets no request in any more and drops those that are left.
     fn sop_purge(&self, mut queue: Guard<'_, SopQueue>) {
         queue.running = false;
-        self.sop.set_running(false);
-        while self.sop.take_expiry(true).is_some() {}
+        let expiries = core::mem::take(&mut queue.expiries);
         let mut left = core::mem::take(&mut queue.requests);
         drop(queue);
+        drop(expiries);
         while let Some(request) = left.pop_front() {
-            self.answer(request.header(), Errno::ENXIO);
+            if let Some(header) = request.header() {
+                self.answer(header, Errno::ENXIO);
+            }
         }
     }
 
     /// Says that the thread touches the mount no more.
     fn sop_leave(&self) {
-        let mut queue = self.sop.state.lock();
+        let mut queue = self.sop.queue.lock();
         queue.alive = false;
         self.sop.cv.broadcast();
     }
@@ -196,8 +252,7 @@ impl Mount {
     /// Does a flush and answers it (C: `puffsop_flush`).
     fn flush_request(&self, flush: &Flush) {
         let result = self.flush(flush);
-        self.msgif
-            .sendresp(self.pmp, &flush.req, Errno::code(result));
+        self.msgif.sendresp(&flush.req, Errno::code(result));
     }
 
     fn flush(&self, flush: &Flush) -> Result<()> {
@@ -221,8 +276,8 @@ impl Mount {
                 vnode.purge_children();
                 Ok(())
             }
-            FlushOp::InvalPagecacheNodeRange => flush_pages(&vnode, flush, true),
-            FlushOp::FlushPagecacheNodeRange => flush_pages(&vnode, flush, false),
+            FlushOp::InvalPagecacheNodeRange => flush_pages(&vnode, flush, Put::Drop),
+            FlushOp::FlushPagecacheNodeRange => flush_pages(&vnode, flush, Put::Clean),
             // One name: no kernel ever did that.
             _ => Err(Errno::EINVAL),
         }
@@ -231,12 +286,12 @@ impl Mount {
 
 /// Writes back or drops the pages that a flush names: whole pages, and up to
 /// the end of the file if the range ends at 0.
-fn flush_pages(vnode: &VnodeRef, flush: &Flush, free: bool) -> Result<()> {
+fn flush_pages(vnode: &VnodeRef, flush: &Flush, put: Put) -> Result<()> {
     if vnode.vtype() != Vtype::Reg as u32 {
         return Err(Errno::EINVAL);
     }
     let (start, end) = page_range(flush.start, flush.end, vnode.size()).ok_or(Errno::EINVAL)?;
-    vnode.put_pages(start, end, free)
+    vnode.put_pages(start, end, put)
 }
 
 /// The pages of a range of bytes of a file of `size` bytes. `None` for a range

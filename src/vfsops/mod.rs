@@ -3,14 +3,13 @@
 pub mod args;
 
 use crate::{
-    abi::{vfs, Cookie, ErrorOp, KArgs, Message, Payload, FHFLAG_DYNAMIC, FHFLAG_PASSTHROUGH},
+    abi::{vfs, Cookie, ErrorOp, KArgs, Message, FHFLAG_DYNAMIC, FHFLAG_PASSTHROUGH},
     kern::{
-        self, sys, Cred, Errno, Fid, MountPtr, NodeRef, Ref, Result, Sleep, StatvfsOut, UserPath,
-        Vnode, VnodeRef,
+        self, sys, Cred, Errno, Fid, MountPtr, Result, Sleep, StatvfsOut, UserPath, Vnode, VnodeRef,
     },
     mount::Mount,
-    msgif::{self, Park, Status, PARKS, SOP_REQUESTS},
-    node::{self, status, FileInfo},
+    msgif::{self, Request, Status, PARKS, SOP_REQUESTS},
+    node::{self, FileInfo, Node, NodeRef},
     subr,
 };
 use args::{as_cstr, from_kernel_size, to_kernel_size, FHANDLE_MAX};
@@ -51,9 +50,8 @@ pub fn mount(mp: MountPtr, path: UserPath, args: &mut KArgs) -> Result<()> {
         mount.sop_stop();
         Err(Errno::ENOENT)
     });
-    match started {
-        Ok(()) => mp.commit(mount.pmp),
-        Err(_) => Mount::dissolve(&mount),
+    if started.is_ok() {
+        Mount::tie(&mount);
     }
     started
 }
@@ -76,6 +74,7 @@ pub fn unmount(mp: MountPtr, flags: i32, force: bool) -> Result<()> {
     };
     // The root's vnode goes too. It can always be made again from what the
     // mount knows, should the server refuse.
+    forget_parents(&mount);
     mp.flush_vnodes(force)?;
     if mount.msgif.begin_unmount() {
         let answer = ask_to_unmount(&mount, flags);
@@ -91,25 +90,36 @@ pub fn unmount(mp: MountPtr, flags: i32, force: bool) -> Result<()> {
 }
 
 fn ask_to_unmount(mount: &Mount, flags: i32) -> Result<()> {
-    let mut park = request::<vfs::Unmount>(0, Cookie::NULL)?;
-    if let Some(message) = body::<vfs::Unmount>(&mut park) {
-        message.flags = flags;
+    let mut request = request::<vfs::Unmount>()?;
+    request.body()?.flags = flags;
+    request.ask(mount, [None; 2])
+}
+
+/// Gives the references up by which directories keep their parents: those are
+/// no users of the file system. Who asks for `..` after that asks the server.
+fn forget_parents(mount: &Mount) {
+    if !mount.config.remembers_parents() {
+        return;
     }
-    mount.ask(&mut park)
+    for vnode in mount.mp.vnodes(false) {
+        let parent = node::node_of(*vnode).and_then(|node| node.state().parent.take());
+        // Giving it back may sleep.
+        drop(parent);
+    }
 }
 
 /// Takes a mount down that has no vnodes any more.
 fn take_down(mount: &Mount) {
     mount.msgif.quiesce();
     // Sends everybody off who waits for the server, and lets nobody in.
-    mount.msgif.userdead(mount.pmp);
+    mount.msgif.userdead();
     mount.msgif.drain();
     // After this the device makes no call any more.
     mount.msgif.putter.detach();
     // The thread may have been at work for a node; it is not after this.
     mount.sop_stop();
     mount.msgif.finish_unmount();
-    Mount::dissolve(mount);
+    Mount::untie(mount.mp);
 }
 
 /// The root vnode, referenced and locked (C: `puffs_vfsop_root`). The server
@@ -133,11 +143,11 @@ pub fn statvfs(mount: &Mount, mut out: StatvfsOut<'_>) -> Result<()> {
     if mount.msgif.status() == Status::Mounting {
         return Err(Errno::EINPROGRESS);
     }
-    let mut park = request::<vfs::Statvfs>(0, Cookie::NULL)?;
-    mount
-        .ask(&mut park)
+    let mut request = request::<vfs::Statvfs>()?;
+    request
+        .ask(mount, [None; 2])
         .inspect_err(|_| out.fill_known(mount.mp))?;
-    let answer = body::<vfs::Statvfs>(&mut park).ok_or(Errno::EPROTO)?;
+    let answer = request.body()?;
     mount.mp.complete_statvfs(&mut answer.sb);
     out.fill(&answer.sb);
     Ok(())
@@ -150,32 +160,31 @@ pub fn statvfs(mount: &Mount, mut out: StatvfsOut<'_>) -> Result<()> {
 /// The last that came up. A file that is not there any more is none.
 pub fn sync(mount: &Mount, waitfor: i32, cred: &Cred<'_>) -> Result<()> {
     let pages = flush_pages(mount, waitfor, cred);
-    let mut park = request::<vfs::Sync>(0, Cookie::NULL)?;
-    if let Some(message) = body::<vfs::Sync>(&mut park) {
-        message.waitfor = waitfor;
-        subr::credcvt(&mut message.cred, cred);
-    }
-    mount.ask(&mut park).and(pages)
+    let mut request = request::<vfs::Sync>()?;
+    let message = request.body()?;
+    message.waitfor = waitfor;
+    subr::credcvt(&mut message.cred, cred);
+    request.ask(mount, [None; 2]).and(pages)
 }
 
 fn flush_pages(mount: &Mount, waitfor: i32, cred: &Cred<'_>) -> Result<()> {
     let mut result = Ok(());
-    for vnode in mount.mp.dirty_vnodes() {
+    for vnode in mount.mp.vnodes(true) {
         // A vnode that somebody has locked is skipped: unmounting, which must
         // not skip any, flushes vnodes by itself.
         if vnode.try_lock().is_err() {
             continue;
         }
-        let lazy = vnode.node().filter(|_| waitfor == MNT_LAZY);
-        let mark = |set, clear| {
-            if let Some(node) = lazy {
-                vnode.with_interlock(|| node.change_status(set, clear));
+        let lazy = Node::of(*vnode).filter(|_| waitfor == MNT_LAZY);
+        let mark = |forgets| {
+            if let Some(node) = &lazy {
+                node.state().forgets = forgets;
             }
         };
         // The syncer does not wait for the server.
-        mark(status::FAF, 0);
+        mark(true);
         let written = vnode.fsync(cred, waitfor == MNT_WAIT);
-        mark(0, status::FAF);
+        mark(false);
         vnode.unlock();
         // A file that the server does not have any more has nowhere to be
         // written to. It may have been removed under the vnode, by a server
@@ -211,21 +220,19 @@ pub fn fhtovp(mount: &Mount, fid: &Fid<'_>) -> Result<VnodeRef> {
         return Err(Errno::EINVAL);
     }
 
-    let mut park = request::<vfs::FhToNode>(handle.len(), Cookie::NULL)?;
-    if let Some(message) = body::<vfs::FhToNode>(&mut park) {
-        message.dsize = handle.len();
-    }
-    payload::<vfs::FhToNode>(&mut park, handle.len())?.copy_from_slice(handle);
-    mount.ask(&mut park)?;
+    let mut request = Request::<vfs::FhToNode>::new(Cookie::NULL, handle.len(), Sleep::Yes)?;
+    request.body()?.dsize = handle.len();
+    request.payload(0..handle.len())?.copy_from_slice(handle);
+    request.ask(mount, [None; 2])?;
 
-    let answer = body::<vfs::FhToNode>(&mut park).ok_or(Errno::EPROTO)?;
+    let answer = request.body()?;
     let file = FileInfo {
         cookie: answer.fhcookie,
         vtype: answer.vtype,
         size: answer.size,
         rdev: answer.rdev,
     };
-    let vnode = node::getvnode(mount, file)?;
+    let (vnode, _) = node::getvnode(mount, file)?;
     vnode.lock_retry();
     Ok(vnode)
 }
@@ -237,7 +244,7 @@ pub fn fhtovp(mount: &Mount, fid: &Fid<'_>) -> Result<VnodeRef> {
 /// # Errors
 /// EOPNOTSUPP if the server has no file handles, E2BIG, else what the server
 /// says; EPROTO for a handle that cannot be one.
-pub fn vptofh(mount: &Mount, node: NodeRef, fid: Option<Fid<'_>>, size: &mut usize) -> Result<()> {
+pub fn vptofh(mount: &Mount, node: &Node, fid: Option<Fid<'_>>, size: &mut usize) -> Result<()> {
     let config = &mount.config;
     if config.fhsize == 0 {
         return Err(Errno::EOPNOTSUPP);
@@ -254,18 +261,17 @@ pub fn vptofh(mount: &Mount, node: NodeRef, fid: Option<Fid<'_>>, size: &mut usi
         from_kernel_size(*size)
     };
 
-    let cookie = Cookie(node.cookie());
-    let mut park = request::<vfs::NodeToFh>(room, Cookie::NULL)?;
-    if let Some(message) = body::<vfs::NodeToFh>(&mut park) {
-        message.fhcookie = cookie;
-        message.dsize = room;
-    }
-    let asked = mount.ask(&mut park);
+    let cookie = node.cookie;
+    let mut request = Request::<vfs::NodeToFh>::new(Cookie::NULL, room, Sleep::Yes)?;
+    let message = request.body()?;
+    message.fhcookie = cookie;
+    message.dsize = room;
+    let asked = request.ask(mount, [None; 2]);
     if !matches!(asked, Ok(()) | Err(Errno::E2BIG)) {
         return asked;
     }
 
-    let answer = body::<vfs::NodeToFh>(&mut park).ok_or(Errno::EPROTO)?;
+    let answer = request.body()?;
     let len = if fixed { config.fhsize } else { answer.dsize };
     let whole = if passthrough {
         len
@@ -289,7 +295,7 @@ pub fn vptofh(mount: &Mount, node: NodeRef, fid: Option<Fid<'_>>, size: &mut usi
     if whole < Fid::HEADER || answer.dsize < len {
         return refuse("file handle too small");
     }
-    let data = payload::<vfs::NodeToFh>(&mut park, len)?;
+    let data = request.payload(0..len)?;
     // A handle that passes through counts itself.
     if passthrough && data.get(..2) != Some(&(len as u16).to_ne_bytes()) {
         return refuse("file handle of another length than it says");
@@ -315,10 +321,10 @@ pub fn extattrctl(
         foreign.unlock();
         return Err(Errno::EXDEV);
     }
-    let node = vnode.and_then(Vnode::node);
-    let cookie = node.map_or(Cookie::NULL, |node| Cookie(node.cookie()));
-    let mut park = request::<vfs::ExtattrCtl>(0, cookie)?;
-    if let Some(message) = body::<vfs::ExtattrCtl>(&mut park) {
+    let node: Option<NodeRef> = vnode.and_then(Node::of);
+    let cookie = node.as_ref().map_or(Cookie::NULL, |node| node.cookie);
+    let sent = Request::<vfs::ExtattrCtl>::new(cookie, 0, Sleep::Yes).and_then(|mut request| {
+        let message = request.body()?;
         message.cmd = cmd;
         message.attrnamespace = namespace;
         if node.is_some() {
@@ -326,37 +332,31 @@ pub fn extattrctl(
         }
         if let Some(name) = name {
             message.flags |= vfs::EXTATTRCTL_HASATTRNAME;
-            // One byte stays 0 to end the string.
-            let room = message.attrname.len() - 1;
-            for (to, from) in message.attrname[..room].iter_mut().zip(name) {
-                *to = *from;
-            }
+            subr::copy_str(&mut message.attrname, name);
         }
-    }
-    mount.send(&mut park);
-    if let Some(node) = node {
-        node.with_lock(|| node.reference_locked());
-    }
+        request.send(mount);
+        Ok(request)
+    });
     if let Some(vnode) = vnode {
         vnode.unlock();
     }
-    let answer = mount.receive(&mut park, [node, None]);
-    if let Some(node) = node {
-        node.release();
-    }
-    answer
+    sent?.wait(mount, [node.as_deref(), None])
 }
 
 /// Makes the node of a new vnode (C: `puffs_vfsop_loadvnode`); returns where
 /// the node keeps its cookie, which is the vnode cache's key.
-pub fn loadvnode(mount: &Mount, vnode: Vnode, cookie: Cookie) -> *const core::ffi::c_void {
-    vnode.attach_node(cookie.0, cookie == mount.config.root_cookie)
+///
+/// # Errors
+/// ENOMEM, while the module is not set up.
+pub fn loadvnode(mount: &Mount, vnode: Vnode, cookie: Cookie) -> Result<*const core::ffi::c_void> {
+    let is_root = cookie == mount.config.root_cookie;
+    node::loadvnode(vnode, cookie, is_root).ok_or(Errno::ENOMEM)
 }
 
 /// Sets the file system up when the module is loaded (C: `puffs_vfsop_init`,
 /// `puffs_msgif_init`).
 pub fn init() {
-    NodeRef::init_pools();
+    NodeRef::init_pool();
     PARKS.init(c"puffprkl");
     SOP_REQUESTS.init(c"puffsopl");
 }
@@ -388,59 +388,10 @@ pub fn quiesce() -> Result<()> {
 pub fn done() {
     SOP_REQUESTS.destroy();
     PARKS.destroy();
-    NodeRef::destroy_pools();
+    NodeRef::destroy_pool();
 }
 
-/// A request of type `T` with `more` bytes behind it, about the file `cookie`.
-fn request<T: Message>(more: usize, cookie: Cookie) -> Result<Ref<Park>> {
-    let len = size_of::<T>().checked_add(more).ok_or(Errno::EINVAL)?;
-    let mut park = Park::alloc(len, Sleep::Yes)?;
-    if let Some(fresh) = park.get_mut() {
-        fresh.set_info(T::CLASS.into(), T::OP, cookie);
-    }
-    Ok(park)
-}
-
-/// The message of a request that nobody else has, or has any more.
-fn body<T: Message>(park: &mut Ref<Park>) -> Option<&mut T> {
-    park.get_mut()?.body()
-}
-
-/// The first `len` bytes behind the message.
-fn payload<T: Message + Payload>(park: &mut Ref<Park>, len: usize) -> Result<&mut [u8]> {
-    let message = park.get_mut().ok_or(Errno::EPROTO)?.message();
-    let end = T::DATA.checked_add(len).ok_or(Errno::EPROTO)?;
-    message
-        .bytes_mut()
-        .get_mut(T::DATA..end)
-        .ok_or(Errno::EPROTO)
-}
-
-impl Mount {
-    /// Sends a request and waits for the outcome.
-    fn ask(&self, park: &mut Ref<Park>) -> Result<()> {
-        self.send(park);
-        self.receive(park, [None, None])
-    }
-
-    /// Sends a request.
-    pub fn send(&self, park: &mut Ref<Park>) {
-        self.msgif.enqueue(self.pmp, self.config.time32, park);
-    }
-
-    /// Waits for the outcome of a request, and does what the server said of
-    /// the nodes that it is about (C: `puffs_msg_wait2`).
-    ///
-    /// # Errors
-    /// What the server or the kernel says, EPROTO for an answer that does not
-    /// fit the node.
-    pub fn receive(&self, park: &mut Ref<Park>, nodes: [Option<NodeRef>; 2]) -> Result<()> {
-        let outcome = self.msgif.wait(park);
-        node::apply_setbacks(outcome.setbacks, nodes);
-        Errno::check(outcome.rv)?;
-        match (park.get_mut(), nodes[0]) {
-            (Some(park), Some(node)) => node::check_attributes(self, node, park),
-            _ => Ok(()),
-        }
-    }
+/// A request that is about no file.
+fn request<T: Message>() -> Result<Request<T>> {
+    Request::new(Cookie::NULL, 0, Sleep::Yes)
 }

@@ -29,4 +29,6 @@ void	KERNEL_UNLOCK_ONE(struct lwp *);
 void	panic(const char *, ...) __dead __printflike(1, 2);
 int	printf(const char *, ...) __printflike(1, 2);
 
+int	uiomove(void *, size_t, struct uio *);
+
 #endif /* _PUFFS_RS_SYS_SYSTM_H_ */

@@ -54,14 +54,11 @@ pub struct Anita {
     anita: Option<PathBuf>,
 
     /// The module [default: target/kmod/ARCH/puffs.kmod, made anew if --headers is given]
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["headers", "stock_objs"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "headers")]
     module: Option<PathBuf>,
     /// The kernel's source tree, to make the module
-    #[arg(long, value_name = "DIR", requires = "stock_objs")]
+    #[arg(long, value_name = "DIR")]
     headers: Option<PathBuf>,
-    /// Where that kernel's build left puffs_vnops.o, to make the module
-    #[arg(long, value_name = "DIR", requires = "headers")]
-    stock_objs: Option<PathBuf>,
     /// A kernel option to compile the shim with, if the module is made
     #[arg(short = 'D', long = "option", value_name = "NAME[=VALUE]")]
     options: Vec<String>,
@@ -329,12 +326,12 @@ impl Anita {
         }
         let work = paths::target().join("kmod").join(self.arch.to_string());
         let module = work.join("puffs.kmod");
-        if let (Some(headers), Some(objects)) = (&self.headers, &self.stock_objs) {
-            Kmod::of(headers, objects, self.arch, &self.options, &module).run()?;
+        if let Some(headers) = &self.headers {
+            Kmod::of(headers, self.arch, &self.options, &module).run()?;
         }
         ensure!(
             module.is_file(),
-            "{} is not there; give --headers and --stock-objs to have it made, or --module",
+            "{} is not there; give --headers to have it made, or --module",
             module.display()
         );
         Ok(module)

@@ -3,8 +3,7 @@
 //! The module is one relocatable object, made of
 //!
 //! 1. the Rust library, compiled for the kernel of the port,
-//! 2. the shim, compiled against the headers of that kernel's source tree,
-//! 3. `puffs_vnops.o` of the user's own NetBSD build.
+//! 2. the shim, compiled against the headers of that kernel's source tree.
 //!
 //! GNU ld merges them by `etc/kmod.ld`. Then every global symbol becomes a
 //! local one, as the kernel rejects a module that defines a global symbol of
@@ -21,7 +20,7 @@ use crate::{
     headers::KernelTree,
     paths, rustlib, setup, sh, shim, toolchain,
 };
-use anyhow::{bail, ensure, Result};
+use anyhow::{bail, Result};
 use clap::Args;
 use std::{
     collections::BTreeSet,
@@ -34,9 +33,6 @@ pub struct Kmod {
     /// The kernel's source tree (its directory sys, or the one above), for its headers
     #[arg(long, value_name = "DIR")]
     headers: PathBuf,
-    /// Where that kernel's build left puffs_vnops.o
-    #[arg(long, value_name = "DIR")]
-    stock_objs: PathBuf,
     /// The port
     #[arg(long, value_enum, default_value_t = Arch::Amd64)]
     arch: Arch,
@@ -50,9 +46,6 @@ pub struct Kmod {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
-
-/// The object that is still stock C.
-const STOCK: &str = "puffs_vnops.o";
 
 /// What objcopy takes away: nothing that the kernel would use.
 const BALLAST: [&str; 8] = [
@@ -68,16 +61,9 @@ const BALLAST: [&str; 8] = [
 
 impl Kmod {
     /// What makes a module for another verb.
-    pub fn of(
-        headers: &Path,
-        stock_objs: &Path,
-        arch: Arch,
-        options: &[String],
-        out: &Path,
-    ) -> Self {
+    pub fn of(headers: &Path, arch: Arch, options: &[String], out: &Path) -> Self {
         Self {
             headers: headers.to_owned(),
-            stock_objs: stock_objs.to_owned(),
             arch,
             options: options.to_vec(),
             kernel: Vec::new(),
@@ -91,7 +77,6 @@ impl Kmod {
         let arch = self.arch;
         let tree = KernelTree::open(&self.headers)?;
         let version = tree.version()?;
-        let stock = self.stock_object()?;
 
         let work = paths::target().join("kmod").join(arch.to_string());
         let _lock = sh::lock(&work)?;
@@ -106,13 +91,7 @@ impl Kmod {
 
         sh::say("linking");
         let whole = build.join("puffs.kmod");
-        link(
-            arch,
-            &whole,
-            &[any_global(&shim)?],
-            shim.iter().chain([&stock]),
-            &library,
-        )?;
+        link(arch, &whole, &[any_global(&shim)?], shim.iter(), &library)?;
         let out = self.out.clone().unwrap_or_else(|| work.join("puffs.kmod"));
         finish(&whole, &out)?;
 
@@ -124,25 +103,6 @@ impl Kmod {
         let size = std::fs::metadata(&out)?.len();
         sh::say(format!("made {} ({} kB)", out.display(), size / 1024));
         Ok(())
-    }
-
-    /// The stock object, which has to be there and of this port.
-    fn stock_object(&self) -> Result<PathBuf> {
-        let path = self.stock_objs.join(STOCK);
-        ensure!(
-            path.is_file(),
-            "there is no {}.\n--stock-objs wants the directory with the object {STOCK} of a NetBSD build \
-             (of the module puffs, sys/modules/puffs, or of a kernel with puffs in it).",
-            path.display(),
-        );
-        let found = Elf::parse(&sh::read(&path)?)?.arch();
-        ensure!(
-            found == Some(self.arch),
-            "{} is not an object of {}",
-            path.display(),
-            self.arch
-        );
-        Ok(path)
     }
 
     fn compile_shim(&self, tree: &KernelTree, build: &Path) -> Result<Vec<PathBuf>> {

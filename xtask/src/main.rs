@@ -56,7 +56,7 @@ enum Verb {
     Kmod(kmod::Kmod),
     CheckKmod(check::CheckKmod),
     Rump(rump::Rump),
-    RumpTest(rump_test::RumpTest),
+    RumpTest(Box<rump_test::RumpTest>),
     Anita(Box<anita::Anita>),
     GuestTests(guest_tests::GuestTests),
 }

@@ -256,6 +256,11 @@ fn compile_shim() -> Result<()> {
             &[
                 "-Wno-incompatible-pointer-types",
                 "-Wno-incompatible-function-pointer-types",
+                // What later releases do not have any more.
+                "-DUBC_UNMAP_FLAG(vp)=UBC_VNODE_FLAGS(vp)",
+                "-Dcn_consume=cn_namelen",
+                "-Dvop_remove_v2_args=vop_remove_v3_args",
+                "-Da_mode=a_accmode",
             ],
         ),
     ];

@@ -7,7 +7,7 @@
 //! | module | what it is | on NetBSD |
 //! |---|---|---|
 //! | [`kernel`] | the kernel services, the vnode cache, the putter device | the kernel, `c_shim/puffs_kern.c`, `putter.c` |
-//! | [`vnops`] | the vnode operations | `puffs_vnops.c` |
+//! | [`vnops`] | the vnode operations, as they are called | `vnode_if.c`, `c_shim/puffs_vnops.c` |
 //! | [`user`] | processes that open, read and rename by path | system calls |
 //! | [`server`] | servers: a raw client of the device, and a file system in memory | libpuffs and a file server |
 //! | `model`, `schedule` | the same on many schedules, with the feature `shuttle` | |

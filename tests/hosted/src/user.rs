@@ -14,8 +14,8 @@ use crate::{
 use puffs_rs::{
     abi::{
         consts::{MAXPATHLEN, VNOVAL},
-        vn::{self, DirentHead, Flock},
-        Cookie, NameiOp, StatvfsBuf, Timespec, Vattr, VnOp, Vtype, VA_UTIMES_NULL,
+        vn::{DirentHead, Flock},
+        NameiOp, StatvfsBuf, Timespec, Vattr, VnOp, Vtype, VA_UTIMES_NULL,
     },
     kern::{Errno, Result},
 };
@@ -31,6 +31,7 @@ use zerocopy::{FromBytes, FromZeros};
 
 const EPERM: i32 = 1;
 const EBADF: i32 = 9;
+const ENODEV: i32 = 19;
 const ENOTDIR: i32 = 20;
 const EISDIR: i32 = 21;
 const ELOOP: i32 = 62;
@@ -39,9 +40,9 @@ const EFTYPE: i32 = 79;
 const FREAD: i32 = 1;
 const FWRITE: i32 = 2;
 
-/// What VOP_ACCESS is asked: `VREAD`, `VWRITE`.
-const VREAD: i32 = 0o400;
-const VWRITE: i32 = 0o200;
+/// What VOP_ACCESS is asked: `R_OK`, `W_OK`.
+const VREAD: i32 = 0o4;
+const VWRITE: i32 = 0o2;
 
 /// How long a name may be (`KERNEL_NAME_MAX`).
 const NAME_MAX: usize = 255;
@@ -508,7 +509,7 @@ impl User {
         let done = match found {
             Ok(_) if how.exclusive => Err(Errno::EEXIST),
             Ok(found) => Ok((found, false)),
-            Err(Errno::ENOENT) => {
+            Err(Errno::EJUSTRETURN) => {
                 let va = new_vattr(Vtype::Reg, self.masked(how.mode));
                 vnops::create(&dir, &self.last(&name, NameiOp::Create), &va)
                     .map(|made| (made, true))
@@ -555,7 +556,9 @@ impl User {
             let (dir, name) = self.new_name(path)?;
             let done = match vnops::lookup(&dir, &self.last(&name, NameiOp::Create)) {
                 Ok(_) => Err(Errno::EEXIST),
-                Err(Errno::ENOENT) => vnops::create(&dir, &self.last(&name, NameiOp::Create), va),
+                Err(Errno::EJUSTRETURN) => {
+                    vnops::create(&dir, &self.last(&name, NameiOp::Create), va)
+                }
                 Err(error) => Err(error),
             };
             drop(dir.unlock());
@@ -599,7 +602,7 @@ impl User {
             let name = self.last(&name, NameiOp::Create);
             let done = match vnops::lookup(&dir, &name) {
                 Ok(_) => Err(Errno::EEXIST),
-                Err(Errno::ENOENT) => vnops::symlink(&dir, &name, &va, target),
+                Err(Errno::EJUSTRETURN) => vnops::symlink(&dir, &name, &va, target),
                 Err(error) => Err(error),
             };
             drop(dir.unlock());
@@ -633,8 +636,10 @@ impl User {
             let (dir, name) = self.new_name(to)?;
             let done = match vnops::lookup(&dir, &self.last(&name, NameiOp::Create)) {
                 Ok(_) => Err(Errno::EEXIST),
-                Err(Errno::ENOENT) if vnode.is_dir() => Err(errno(EPERM)),
-                Err(Errno::ENOENT) => vnops::link(&dir, &vnode, &self.last(&name, NameiOp::Create)),
+                Err(Errno::EJUSTRETURN) if vnode.is_dir() => Err(errno(EPERM)),
+                Err(Errno::EJUSTRETURN) => {
+                    vnops::link(&dir, &vnode, &self.last(&name, NameiOp::Create))
+                }
                 Err(error) => Err(error),
             };
             drop(dir.unlock());
@@ -660,9 +665,7 @@ impl User {
                     return Err(errno(ENOTDIR));
                 }
                 vnode.lock(true, false)?;
-                // It unlocks both while it waits, and stays inside.
-                dir.mount()
-                    .with_trans(|| vnops::remove(&dir, vnode, &name, op))
+                vnops::remove(&dir, vnode, &name, op)
             });
             drop(dir.unlock());
             done
@@ -714,12 +717,11 @@ impl User {
             let to_name = self.last(&to_name, NameiOp::Rename);
             let over = match vnops::lookup(&to_dir, &to_name) {
                 Ok(over) => Ok(Some(over)),
-                Err(Errno::ENOENT) => Ok(None),
+                Err(Errno::EJUSTRETURN) => Ok(None),
                 Err(error) => Err(error),
             };
-            let done = over.and_then(|over| {
-                let over = over.as_ref();
-                if let Some(over) = over {
+            let allowed = over.and_then(|over| {
+                if let Some(over) = &over {
                     match (vnode.is_dir(), over.is_dir()) {
                         (true, false) => return Err(errno(ENOTDIR)),
                         (false, true) => return Err(errno(EISDIR)),
@@ -730,14 +732,26 @@ impl User {
                     return Err(Errno::EINVAL);
                 }
                 let same_dir = from_dir.handle() == to_dir.handle();
-                let same = over.is_some_and(|over| over.handle() == vnode.handle());
+                let same = over
+                    .as_ref()
+                    .is_some_and(|over| over.handle() == vnode.handle());
                 if same && same_dir && same_name {
-                    return Ok(());
+                    return Ok(None);
                 }
-                vnops::rename(&from_dir, &vnode, &from_name, &to_dir, over, &to_name)
+                if let Some(over) = &over {
+                    over.lock(true, false)?;
+                }
+                Ok(Some(over))
             });
-            drop(to_dir.unlock());
-            done
+            match allowed {
+                Ok(Some(over)) => {
+                    vnops::rename((from_dir, vnode, &from_name), (to_dir, over, &to_name))
+                }
+                other => {
+                    drop(to_dir.unlock());
+                    other.map(drop)
+                }
+            }
         })
     }
 
@@ -853,13 +867,7 @@ impl User {
     /// # Errors
     /// What the walk and the file system say.
     pub fn access(&self, path: &str, mode: i32) -> Result<()> {
-        self.call(|| {
-            let vnode = self.walk(path, true, 0)?;
-            vnode.lock(true, false)?;
-            let done = vnops::access(&vnode, mode, self.cred());
-            drop(vnode.unlock());
-            done
-        })
+        self.on(path, |vnode| vnops::access(vnode, mode, self.cred()))
     }
 
     /// All entries of a directory, in pieces of `room` bytes.
@@ -894,12 +902,9 @@ impl User {
     /// # Errors
     /// What the walk and the file system say.
     pub fn readdir_cookies(&self, path: &str, room: usize) -> Result<(Vec<DirEntry>, Vec<u64>)> {
-        self.call(|| {
-            let vnode = self.walk(path, true, 0)?;
-            vnode.lock(true, false)?;
-            let done = vnops::readdir(&vnode, 0, room, true, self.cred());
-            drop(vnode.unlock());
-            done.map(|listing| (parse_entries(&listing.entries), listing.cookies))
+        self.on(path, |vnode| {
+            let listing = vnops::readdir(vnode, 0, room, true, self.cred())?;
+            Ok((parse_entries(&listing.entries), listing.cookies))
         })
     }
 
@@ -984,6 +989,17 @@ impl User {
             let mut fid = handle.to_vec();
             let vnode = mount.vfs_fhtovp(&mut fid)?.unlock();
             self.open_vnode(vnode, how, false)
+        })
+    }
+
+    /// A system call on the file of a path, locked.
+    pub(crate) fn on<T>(&self, path: &str, call: impl FnOnce(&VnodeRef) -> Result<T>) -> Result<T> {
+        self.call(|| {
+            let vnode = self.walk(path, true, 0)?;
+            vnode.lock(true, false)?;
+            let done = call(&vnode);
+            drop(vnode.unlock());
+            done
         })
     }
 
@@ -1103,13 +1119,8 @@ impl File {
             return Err(Errno::EINVAL);
         }
         self.locked(|| {
-            let at = if self.append {
-                self.vnode.size()
-            } else {
-                offset
-            };
-            let done = vnops::write(&self.vnode, at, data, self.user.cred())?;
-            Ok((done, at + done as i64))
+            let ioflag = if self.append { vnops::IO_APPEND } else { 0 };
+            vnops::write(&self.vnode, offset, data, ioflag, self.user.cred())
         })
     }
 
@@ -1148,10 +1159,8 @@ impl File {
         if place < 0 {
             return Err(Errno::EINVAL);
         }
-        self.user.call(|| {
-            let mount = self.vnode.mount();
-            mount.with_trans(|| vnops::seek(&self.vnode, before, place, self.user.cred()))
-        })?;
+        self.user
+            .call(|| vnops::seek(&self.vnode, before, place, self.user.cred()))?;
         self.offset.store(place, Ordering::Relaxed);
         Ok(place)
     }
@@ -1204,7 +1213,7 @@ impl File {
         if lock.kind != LockKind::Free {
             locks.store(true, Ordering::Relaxed);
         }
-        let flock = Flock {
+        let mut flock = Flock {
             start: lock.start,
             len: lock.len,
             pid: self.user.pid(),
@@ -1215,17 +1224,9 @@ impl File {
             },
             whence: 0,
         };
-        let fill = |msg: &mut vn::Advlock, _: &mut [u8]| {
-            msg.fl = flock;
-            msg.id = Cookie(owner);
-            msg.op = op;
-            msg.flags = flags;
-        };
-        self.user.call(|| {
-            let mount = self.vnode.mount();
-            // C copies no answer back: what F_GETLK finds is what it was given.
-            mount.with_trans(|| vnops::request(&self.vnode, 0, 0, fill, |_, _| flock))
-        })
+        self.user
+            .call(|| vnops::advlock(&self.vnode, owner, op, &mut flock, flags))?;
+        Ok(flock)
     }
 
     /// `fcntl(2)`'s `F_SETLK`, or `F_SETLKW` if it is to wait.
@@ -1248,7 +1249,13 @@ impl File {
     /// What the file system says.
     pub fn lock_of(&self, lock: Lock) -> Result<Option<(Lock, i32)>> {
         let found = self.advlock(F_GETLK, lock, F_POSIX)?;
-        Ok((found.kind != F_UNLCK).then_some((lock, found.pid)))
+        let kind = match found.kind {
+            F_UNLCK => return Ok(None),
+            F_RDLCK => LockKind::Read,
+            _ => LockKind::Write,
+        };
+        let lock = Lock::on(kind, found.start, found.len);
+        Ok(Some((lock, found.pid)))
     }
 
     /// `flock(2)`; it does not wait.
@@ -1272,12 +1279,51 @@ impl File {
         self.locked(|| vnops::fsync(&self.vnode, self.user.cred(), true))
     }
 
+    /// `posix_fallocate(2)`.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn fallocate(&self, offset: i64, len: i64) -> Result<()> {
+        self.change_space(offset, len, vnops::fallocate)
+    }
+
+    /// `fdiscard(2)`.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn fdiscard(&self, offset: i64, len: i64) -> Result<()> {
+        self.change_space(offset, len, vnops::fdiscard)
+    }
+
+    fn change_space(
+        &self,
+        offset: i64,
+        len: i64,
+        vop: impl FnOnce(&VnodeRef, i64, i64) -> Result<()>,
+    ) -> Result<()> {
+        if self.mode & FWRITE == 0 {
+            return Err(errno(EBADF));
+        }
+        if offset < 0 || len <= 0 {
+            return Err(Errno::EINVAL);
+        }
+        if offset.checked_add(len).is_none() {
+            return Err(Errno::EFBIG);
+        }
+        match Vtype::try_from(self.vnode.vtype()) {
+            Ok(Vtype::Reg) => self.locked(|| vop(&self.vnode, offset, len)),
+            Ok(Vtype::Dir) => Err(errno(EISDIR)),
+            _ => Err(errno(ENODEV)),
+        }
+    }
+
     /// `poll(2)` of this one file.
     ///
     /// # Errors
     /// EINTR.
     pub fn poll(&self, events: i32, wait: bool) -> Result<i32> {
-        self.user.call(|| vnops::poll(&self.vnode, events, wait))
+        self.user
+            .call(|| vnops::poll_file(&self.vnode, events, wait))
     }
 }
 

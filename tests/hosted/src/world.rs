@@ -1,14 +1,14 @@
 //! The hosted kernel as a world for scripted cases.
 
 use crate::{
-    kernel::{self, lwp, Kernel, Lwp, VnodeRef, HZ, MNT_FORCE, MNT_NOWAIT, SIGKILL},
+    kernel::{self, lwp, Kernel, Lwp, HZ, MNT_FORCE, MNT_NOWAIT, SIGKILL},
     rt,
     server::{self, Client},
     user::{self, Task, User},
     vnops::{self, vattr_null},
 };
 use puffs_rs::{
-    abi::{consts::EXTNAMELEN, vn, KArgs, Payload, StatvfsBuf, Timespec, Vattr, Vtype},
+    abi::{consts::EXTNAMELEN, KArgs, StatvfsBuf, Timespec, Vattr, Vtype},
     kern::{Errno, Result},
 };
 use puffs_script::{
@@ -65,13 +65,10 @@ impl Hosted {
             ability,
             Ability::Mmap
                 | Ability::Fifos
-                | Ability::Fallocate
                 | Ability::Sockets
                 | Ability::Kqueue
                 | Ability::KernelLocks
                 | Ability::Deadlocks
-                | Ability::DotdotCache
-                | Ability::AttributeCache
         )
     }
 }
@@ -286,13 +283,6 @@ fn time(time: Timespec) -> Time {
     seconds.saturating_add(time.nsec as i64)
 }
 
-/// The name of an extended attribute, for a message.
-fn put_name(to: &mut [u8], name: &str) {
-    for (to, from) in to.iter_mut().zip(name.bytes()) {
-        *to = from;
-    }
-}
-
 fn room(stat: &StatvfsBuf) -> Room {
     Room {
         bsize: stat.bsize as u64,
@@ -300,11 +290,6 @@ fn room(stat: &StatvfsBuf) -> Room {
         bfree: stat.bfree,
         namemax: stat.namemax as u64,
     }
-}
-
-/// The first bytes of a message's payload.
-fn data<T: Payload>(message: &[u8], len: usize) -> Vec<u8> {
-    message[T::DATA..T::DATA + len].to_vec()
 }
 
 impl Calls for HostedCalls<'_> {
@@ -321,8 +306,7 @@ impl Calls for HostedCalls<'_> {
     }
 
     fn access(&self, path: &str, mode: i32) -> Result<()> {
-        // VREAD, VWRITE and VEXEC are the owner's permission bits.
-        self.user.access(path, mode << 6)
+        self.user.access(path, mode)
     }
 
     fn chmod(&self, path: &str, mode: u32) -> Result<()> {
@@ -442,14 +426,12 @@ impl Calls for HostedCalls<'_> {
         self.file(file)?.fsync()
     }
 
-    /// The vnode operations here have no VOP_FALLOCATE.
-    fn fallocate(&self, _file: Fd, _offset: i64, _len: i64) -> Result<()> {
-        Err(Errno::EOPNOTSUPP)
+    fn fallocate(&self, file: Fd, offset: i64, len: i64) -> Result<()> {
+        self.file(file)?.fallocate(offset, len)
     }
 
-    /// And no VOP_FDISCARD.
-    fn fdiscard(&self, _file: Fd, _offset: i64, _len: i64) -> Result<()> {
-        Err(Errno::EOPNOTSUPP)
+    fn fdiscard(&self, file: Fd, offset: i64, len: i64) -> Result<()> {
+        self.file(file)?.fdiscard(offset, len)
     }
 
     fn getdents(&self, file: Fd, room: usize) -> Result<Vec<u8>> {
@@ -522,13 +504,8 @@ impl Calls for HostedCalls<'_> {
     }
 
     fn pathconf(&self, path: &str, name: i32) -> Result<i64> {
-        let vnode = self.user.vnode(path)?;
-        self.user.ask::<vn::Pathconf, _>(
-            vnode,
-            0,
-            |msg, _| msg.name = name,
-            |msg, _| msg.retval as i64,
-        )
+        let answer = self.user.on(path, |vnode| vnops::pathconf(vnode, name))?;
+        Ok(answer as i64)
     }
 
     fn statvfs(&self, path: &str) -> Result<Room> {
@@ -561,101 +538,50 @@ impl Calls for HostedCalls<'_> {
     }
 
     fn extattr_get(&self, path: &str, name: &str, room: usize) -> Result<Vec<u8>> {
-        let vnode = self.user.vnode(path)?;
-        self.user.ask::<vn::Getextattr, _>(
-            vnode,
-            room,
-            |msg, _| {
-                msg.attrnamespace = NAMESPACE_USER;
-                vnops::credcvt(&mut msg.cred, self.user.cred());
-                put_name(&mut msg.attrname, name);
-                msg.resid = room;
-            },
-            |msg, bytes| data::<vn::Getextattr>(bytes, room - msg.resid),
-        )
+        self.user.on(path, |vnode| {
+            let cred = self.user.cred();
+            let (data, _) = vnops::getextattr(vnode, NAMESPACE_USER, name, Some(room), cred)?;
+            Ok(data)
+        })
     }
 
     fn extattr_size(&self, path: &str, name: &str) -> Result<usize> {
-        let vnode = self.user.vnode(path)?;
-        self.user.ask::<vn::Getextattr, _>(
-            vnode,
-            0,
-            |msg, _| {
-                msg.attrnamespace = NAMESPACE_USER;
-                vnops::credcvt(&mut msg.cred, self.user.cred());
-                put_name(&mut msg.attrname, name);
-                msg.datasize = 1;
-            },
-            |msg, _| msg.datasize,
-        )
+        self.user.on(path, |vnode| {
+            let cred = self.user.cred();
+            let (_, size) = vnops::getextattr(vnode, NAMESPACE_USER, name, None, cred)?;
+            Ok(size)
+        })
     }
 
     fn extattr_list(&self, path: &str, room: usize) -> Result<Vec<u8>> {
-        let vnode = self.user.vnode(path)?;
-        self.user.ask::<vn::Listextattr, _>(
-            vnode,
-            room,
-            |msg, _| {
-                msg.attrnamespace = NAMESPACE_USER;
-                vnops::credcvt(&mut msg.cred, self.user.cred());
-                msg.flag = LIST_LENPREFIX;
-                msg.resid = room;
-            },
-            |msg, bytes| data::<vn::Listextattr>(bytes, room - msg.resid),
-        )
+        self.user.on(path, |vnode| {
+            let (cred, room) = (self.user.cred(), Some(room));
+            let (data, _) = vnops::listextattr(vnode, NAMESPACE_USER, LIST_LENPREFIX, room, cred)?;
+            Ok(data)
+        })
     }
 
     fn extattr_list_size(&self, path: &str) -> Result<usize> {
-        let vnode = self.user.vnode(path)?;
-        self.user.ask::<vn::Listextattr, _>(
-            vnode,
-            0,
-            |msg, _| {
-                msg.attrnamespace = NAMESPACE_USER;
-                vnops::credcvt(&mut msg.cred, self.user.cred());
-                msg.flag = LIST_LENPREFIX;
-                msg.datasize = 1;
-            },
-            |msg, _| msg.datasize,
-        )
+        self.user.on(path, |vnode| {
+            let cred = self.user.cred();
+            let (_, size) = vnops::listextattr(vnode, NAMESPACE_USER, LIST_LENPREFIX, None, cred)?;
+            Ok(size)
+        })
     }
 
     fn extattr_set(&self, path: &str, name: &str, data: &[u8]) -> Result<usize> {
         if name.len() >= EXTNAMELEN {
             return Err(errno(ENAMETOOLONG));
         }
-        let vnode = self.user.vnode(path)?;
-        let left = self.user.ask::<vn::Setextattr, _>(
-            vnode,
-            data.len(),
-            |msg, payload| {
-                msg.attrnamespace = NAMESPACE_USER;
-                vnops::credcvt(&mut msg.cred, self.user.cred());
-                put_name(&mut msg.attrname, name);
-                msg.resid = data.len();
-                payload.copy_from_slice(data);
-            },
-            |msg, _| msg.resid,
-        )?;
-        if left == 0 {
-            Ok(data.len())
-        } else {
-            Err(Errno::EIO)
-        }
+        self.user.on(path, |vnode| {
+            vnops::setextattr(vnode, NAMESPACE_USER, name, data, self.user.cred())
+        })
     }
 
     fn extattr_delete(&self, path: &str, name: &str) -> Result<()> {
-        let vnode = self.user.vnode(path)?;
-        self.user.ask::<vn::Deleteextattr, _>(
-            vnode,
-            0,
-            |msg, _| {
-                msg.attrnamespace = NAMESPACE_USER;
-                vnops::credcvt(&mut msg.cred, self.user.cred());
-                put_name(&mut msg.attrname, name);
-            },
-            |_, _| (),
-        )
+        self.user.on(path, |vnode| {
+            vnops::deleteextattr(vnode, NAMESPACE_USER, name, self.user.cred())
+        })
     }
 
     fn become_user(&self, uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
@@ -684,27 +610,6 @@ impl Calls for HostedCalls<'_> {
         let flags = if force { MNT_FORCE } else { 0 };
         self.user.run(|_| {
             let done = kernel::unmount(path, flags);
-            lwp::user_return();
-            done
-        })
-    }
-}
-
-impl User {
-    /// A system call that is one request of a kind that nothing else here
-    /// makes: `more` bytes behind the message. The vnode goes before the return
-    /// to user mode.
-    fn ask<T: puffs_rs::abi::Message, R>(
-        &self,
-        vnode: VnodeRef,
-        more: usize,
-        fill: impl FnOnce(&mut T, &mut [u8]),
-        read: impl FnOnce(&T, &[u8]) -> R,
-    ) -> Result<R> {
-        self.run(|_| {
-            let mount = vnode.mount();
-            let done = mount.with_trans(|| vnops::request(&vnode, more, 0, fill, read));
-            drop(vnode);
             lwp::user_return();
             done
         })

@@ -1,4 +1,4 @@
-//! Buffers of asynchronous I/O (`struct buf`).
+//! Buffers of I/O on pages (`struct buf`).
 
 use super::{
     fatal::kassert,
@@ -8,6 +8,7 @@ use super::{
 use puffs_rs::kern::sys::buf;
 use std::{
     ffi::c_void,
+    mem::ManuallyDrop,
     sync::{Arc, Mutex},
 };
 
@@ -19,14 +20,23 @@ pub(crate) struct Buf {
     handle: usize,
     data: *mut u8,
     count: usize,
+    /// Where in the file it starts.
+    offset: i64,
+    is_read: bool,
+    is_async: bool,
     state: Mutex<BufState>,
 }
+
+/// What is run on the errno when the I/O is done (`b_iodone`).
+type Done = Box<dyn FnOnce(i32) + Send>;
 
 #[derive(Default)]
 struct BufState {
     done: usize,
     error: i32,
     resid: usize,
+    /// The buffer has no other owner.
+    iodone: Option<Done>,
 }
 
 // SAFETY: the memory is used by the I/O until it is done, and by the owner
@@ -45,15 +55,43 @@ pub(crate) fn count() -> usize {
 pub(crate) struct BufHold(Arc<Buf>);
 
 impl BufHold {
-    pub(crate) fn new(data: Vec<u8>) -> BufHold {
+    /// A buffer to read `len` bytes into, from `offset` on.
+    pub(crate) fn read(offset: i64, len: usize, is_async: bool) -> BufHold {
+        BufHold::new(vec![STALE; len], offset, true, is_async)
+    }
+
+    /// A buffer to write, from `offset` on.
+    pub(crate) fn write(offset: i64, data: Vec<u8>, is_async: bool) -> BufHold {
+        BufHold::new(data, offset, false, is_async)
+    }
+
+    fn new(data: Vec<u8>, offset: i64, is_read: bool, is_async: bool) -> BufHold {
         let count = data.len();
         let data = Box::into_raw(data.into_boxed_slice()).cast();
         BufHold(BUFS.add(|handle| Buf {
             handle,
             data,
             count,
+            offset,
+            is_read,
+            is_async,
             state: Mutex::default(),
         }))
+    }
+
+    /// Starts the I/O by `start`, and leaves the buffer alone: once it is done,
+    /// `iodone` is run.
+    pub(crate) fn start(
+        self,
+        start: impl FnOnce(*mut buf),
+        iodone: impl FnOnce(i32) + Send + 'static,
+    ) {
+        lock(&self.0.state).iodone = Some(Box::new(iodone));
+        let raw = self.raw();
+        let hold = ManuallyDrop::new(self);
+        // SAFETY: taken once, as the hold is not dropped.
+        drop(unsafe { std::ptr::read(&hold.0) });
+        start(raw);
     }
 
     pub(crate) fn raw(&self) -> *mut buf {
@@ -65,16 +103,6 @@ impl BufHold {
         // SAFETY: the I/O does not run, and the memory lives as long as the
         // buffer.
         unsafe { std::slice::from_raw_parts(self.0.data, self.0.count) }
-    }
-
-    /// Completes it without any I/O.
-    pub(crate) fn fail(&self, error: i32) {
-        done(&self.0, error, self.0.count);
-    }
-
-    /// Completes it as done.
-    pub(crate) fn succeed(&self, resid: usize) {
-        done(&self.0, 0, resid);
     }
 
     /// Waits for the I/O (`biowait(9)`): the errno, and how many bytes were
@@ -97,11 +125,16 @@ impl BufHold {
 impl Drop for BufHold {
     fn drop(&mut self) {
         kassert!(self.is_done(), "a buffer freed while its I/O runs");
-        let gone = BUFS.remove(self.0.handle);
-        let memory = std::ptr::slice_from_raw_parts_mut(gone.data, gone.count);
-        // SAFETY: made by `new`, and the I/O is done.
-        drop(unsafe { Box::from_raw(memory) });
+        free(self.0.handle);
     }
+}
+
+/// Frees a buffer whose I/O is done.
+fn free(handle: usize) {
+    let gone = BUFS.remove(handle);
+    let memory = std::ptr::slice_from_raw_parts_mut(gone.data, gone.count);
+    // SAFETY: made by `new`, and the I/O is done.
+    drop(unsafe { Box::from_raw(memory) });
 }
 
 fn done(buf: &Buf, error: i32, resid: usize) {
@@ -115,12 +148,21 @@ fn done(buf: &Buf, error: i32, resid: usize) {
     );
     state.error = error;
     state.resid = resid;
+    let iodone = state.iodone.take();
     drop(state);
-    lwp::wakeup_all(buf.handle);
+    match iodone {
+        Some(iodone) => {
+            free(buf.handle);
+            iodone(error);
+        }
+        None => {
+            lwp::wakeup_all(buf.handle);
+        }
+    }
 }
 
 #[no_mangle]
-pub(crate) unsafe extern "C" fn pk_buf_count(bp: *mut buf) -> usize {
+pub(crate) unsafe extern "C" fn pk_buf_count(bp: *const buf) -> usize {
     BUFS.get(bp).count
 }
 
@@ -132,6 +174,21 @@ pub(crate) unsafe extern "C" fn pk_buf_data(bp: *mut buf) -> *mut c_void {
         "use of a buffer whose I/O is done"
     );
     buf.data.cast()
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_buf_offset(bp: *const buf) -> i64 {
+    BUFS.get(bp).offset
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_buf_is_read(bp: *const buf) -> bool {
+    BUFS.get(bp).is_read
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_buf_is_async(bp: *const buf) -> bool {
+    BUFS.get(bp).is_async
 }
 
 #[no_mangle]

@@ -1,11 +1,11 @@
 //! The name cache: names of directories, without references.
 
-use super::{
-    registry::lock,
-    vnode::{self, VnodeRef},
+use super::{component, registry::lock, vnode};
+use puffs_rs::{
+    abi::{NameiOp, NAMEI_ISLASTCN, NAMEI_MAKEENTRY},
+    kern::sys::{componentname, mount, vnode as vnode_t},
 };
-use puffs_rs::kern::sys::{componentname, mount, vnode as vnode_t};
-use std::{collections::HashMap, sync::Mutex};
+use std::{collections::HashMap, ptr, sync::Mutex};
 
 /// Of a directory and a name: the file, or none.
 type Names = HashMap<(usize, Vec<u8>), Option<usize>>;
@@ -14,26 +14,6 @@ static NAMES: Mutex<Option<Names>> = Mutex::new(None);
 
 fn with<R>(f: impl FnOnce(&mut Names) -> R) -> R {
     f(lock(&NAMES).get_or_insert_default())
-}
-
-/// What the cache knows of a name: `None` nothing, `Some(None)` that there is
-/// no such file.
-pub(crate) fn lookup(dir: usize, name: &[u8]) -> Option<Option<VnodeRef>> {
-    let known = with(|names| names.get(&(dir, name.to_vec())).copied())?;
-    match known {
-        None => Some(None),
-        Some(handle) => vnode::try_get(handle).map(Some),
-    }
-}
-
-/// Enters a name, or that there is none.
-pub(crate) fn enter(dir: usize, name: &[u8], file: Option<usize>) {
-    with(|names| names.insert((dir, name.to_vec()), file));
-}
-
-/// Forgets one name.
-pub(crate) fn purge_name(dir: usize, name: &[u8]) {
-    with(|names| names.remove(&(dir, name.to_vec())));
 }
 
 /// Forgets a vnode, as a file and as a directory.
@@ -53,14 +33,71 @@ pub(crate) fn count() -> usize {
 }
 
 #[no_mangle]
+pub(crate) unsafe extern "C" fn pk_cache_lookup(
+    dvp: *mut vnode_t,
+    name: *mut componentname,
+    vpp: *mut *mut vnode_t,
+) -> bool {
+    // SAFETY: the core passes a place for the vnode.
+    unsafe { vpp.write(ptr::null_mut()) };
+    let key = key(dvp, name);
+    let name = component::of(name);
+    let flags = name.flags();
+    let makes = name.nameiop() == NameiOp::Create.into() && flags & NAMEI_ISLASTCN != 0;
+    match with(|names| names.get(&key).copied()) {
+        None => false,
+        // What is about to change is not to be found any more.
+        Some(_) if flags & NAMEI_MAKEENTRY == 0 => {
+            with(|names| names.remove(&key));
+            false
+        }
+        Some(None) if makes => {
+            with(|names| names.remove(&key));
+            false
+        }
+        Some(None) => true,
+        Some(Some(handle)) => {
+            let Some(found) = vnode::try_get(handle) else {
+                return false;
+            };
+            // SAFETY: as above.
+            unsafe { vpp.write(found.into_raw()) };
+            true
+        }
+    }
+}
+
+#[no_mangle]
 pub(crate) unsafe extern "C" fn pk_cache_enter(
     dvp: *mut vnode_t,
     vp: *mut vnode_t,
     name: *const componentname,
 ) {
-    let name = super::component::of(name);
+    if component::of(name).flags() & NAMEI_MAKEENTRY == 0 {
+        return;
+    }
+    // Who asked for `..` had the directory unlocked meanwhile.
+    if vnode::of(dvp).is_dead() {
+        return;
+    }
     let file = (!vp.is_null()).then(|| vnode::of(vp).handle());
-    enter(vnode::of(dvp).handle(), name.component(), file);
+    with(|names| names.insert(key(dvp, name), file));
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_cache_purge(vp: *mut vnode_t) {
+    purge(vnode::of(vp).handle());
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_cache_purge_name(dvp: *mut vnode_t, name: *const componentname) {
+    with(|names| names.remove(&key(dvp, name)));
+}
+
+/// Where a name is in the cache.
+fn key(dvp: *const vnode_t, name: *const componentname) -> (usize, Vec<u8>) {
+    let name = component::of(name).component().to_vec();
+    (vnode::of(dvp).handle(), name)
 }
 
 #[no_mangle]

@@ -1,6 +1,9 @@
 //! Path components and credentials.
 
-use super::registry::{raw, Registry};
+use super::{
+    fatal::kassert,
+    registry::{raw, Registry},
+};
 use puffs_rs::{
     abi::Uucred,
     kern::sys::{componentname, kauth_cred},
@@ -8,7 +11,10 @@ use puffs_rs::{
 use std::{
     ffi::{c_char, c_void, CString},
     ptr,
-    sync::Arc,
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        Arc,
+    },
 };
 use zerocopy::FromZeros;
 
@@ -60,11 +66,6 @@ impl Drop for CredHold {
     }
 }
 
-/// The kernel's own credentials.
-pub(crate) fn fscred() -> *mut kauth_cred {
-    raw(FSCRED)
-}
-
 /// A component of a path that is being walked.
 pub(crate) struct Component {
     handle: usize,
@@ -72,13 +73,13 @@ pub(crate) struct Component {
     path: CString,
     len: usize,
     nameiop: u32,
-    flags: u32,
+    flags: AtomicU32,
     cred: *mut kauth_cred,
 }
 
 // SAFETY: the credential is a number.
 unsafe impl Send for Component {}
-// SAFETY: nothing changes.
+// SAFETY: only the flags change, and those are atomic.
 unsafe impl Sync for Component {}
 
 static COMPONENTS: Registry<Component> = Registry::new("componentname");
@@ -90,6 +91,16 @@ pub(crate) fn of(name: *const componentname) -> Arc<Component> {
 impl Component {
     pub(crate) fn component(&self) -> &[u8] {
         &self.path.as_bytes()[..self.len]
+    }
+
+    /// What the path walk is for.
+    pub(crate) fn nameiop(&self) -> u32 {
+        self.nameiop
+    }
+
+    /// The flags of the path walk.
+    pub(crate) fn flags(&self) -> u32 {
+        self.flags.load(Ordering::Relaxed)
     }
 }
 
@@ -110,21 +121,13 @@ impl ComponentHold {
             path: CString::new(path).unwrap_or_default(),
             len,
             nameiop,
-            flags,
+            flags: AtomicU32::new(flags),
             cred,
         }))
     }
 
     pub(crate) fn raw(&self) -> *mut componentname {
         raw(self.0.handle)
-    }
-
-    pub(crate) fn component(&self) -> &[u8] {
-        self.0.component()
-    }
-
-    pub(crate) fn flags(&self) -> u32 {
-        self.0.flags
     }
 }
 
@@ -167,7 +170,7 @@ pub(crate) unsafe extern "C" fn pk_cn_nameiop(name: *const componentname) -> u32
 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_cn_flags(name: *const componentname) -> u32 {
-    of(name).flags
+    of(name).flags()
 }
 
 #[no_mangle]
@@ -183,4 +186,20 @@ pub(crate) unsafe extern "C" fn pk_cn_namelen(name: *const componentname) -> usi
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_cn_cred(name: *const componentname) -> *mut kauth_cred {
     of(name).cred
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_cn_set_flags(name: *mut componentname, set: u32, clear: u32) {
+    let name = of(name);
+    let flags = (name.flags() & !clear) | set;
+    name.flags.store(flags, Ordering::Relaxed);
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_cn_consume(name: *mut componentname, len: usize) {
+    // As the newest kernels, which look no further into a path than at one
+    // component.
+    let name = of(name);
+    let left = name.path.as_bytes().len() - name.len;
+    kassert!(len <= left, "{len} bytes of a path consumed, of {left}");
 }

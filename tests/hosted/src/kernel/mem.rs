@@ -13,7 +13,7 @@ use super::{
 use puffs_rs::kern::sys::pk_pool;
 use std::{
     alloc::Layout,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     ffi::{c_char, c_void, CStr},
     ptr,
     sync::{
@@ -47,7 +47,7 @@ fn layout(size: usize) -> Layout {
 }
 
 /// A fenced block of zeroes.
-fn take(size: usize) -> *mut u8 {
+pub(super) fn take(size: usize) -> *mut u8 {
     kassert!(size != 0, "an allocation of no bytes");
     let layout = layout(size);
     // SAFETY: the size is not 0.
@@ -66,7 +66,7 @@ fn take(size: usize) -> *mut u8 {
 ///
 /// # Safety
 /// It is one, and nobody uses it any more.
-unsafe fn give(start: *mut u8, size: usize, what: &str) {
+pub(super) unsafe fn give(start: *mut u8, size: usize, what: &str) {
     let layout = layout(size);
     // SAFETY: a whole block.
     let block = unsafe { std::slice::from_raw_parts_mut(start, layout.size()) };
@@ -135,7 +135,7 @@ struct Objects {
     /// Constructed and free.
     free: Vec<usize>,
     /// With their users. The addresses are exposed: C code keeps them.
-    out: Vec<usize>,
+    out: HashSet<usize>,
     puts: usize,
     gets: usize,
 }
@@ -193,10 +193,24 @@ impl Pool {
     }
 }
 
+/// What memory has in it that is not zeroed.
+const LEFTOVER: u8 = 0xd7;
+
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_alloc(size: usize, cansleep: bool) -> *mut c_void {
+    // SAFETY: as the caller says.
+    let start = unsafe { pk_zalloc(size, cansleep) };
+    if !start.is_null() {
+        // SAFETY: allocated with this size.
+        unsafe { start.cast::<u8>().write_bytes(LEFTOVER, size) };
+    }
+    start
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_zalloc(size: usize, cansleep: bool) -> *mut c_void {
     if cansleep {
-        may_sleep("pk_alloc");
+        may_sleep("pk_zalloc");
     }
     if !cansleep && faults::fails(Kind::Memory) {
         return ptr::null_mut();
@@ -282,7 +296,7 @@ pub(crate) unsafe extern "C" fn pk_pool_get(pool: *mut pk_pool, cansleep: bool) 
         None => pool.grow(),
     };
     let mut objects = lock(&pool.objects);
-    objects.out.push(object.expose_provenance());
+    objects.out.insert(object.expose_provenance());
     objects.gets += 1;
     OUT.fetch_add(1, Ordering::Relaxed);
     object
@@ -293,10 +307,9 @@ pub(crate) unsafe extern "C" fn pk_pool_put(pool: *mut pk_pool, object: *mut c_v
     let pool = POOLS.get(pool);
     let cache = {
         let mut objects = lock(&pool.objects);
-        let Some(at) = objects.out.iter().rposition(|&out| out == object.addr()) else {
+        if !objects.out.remove(&object.addr()) {
             fatal!("{}: {object:p} put back, and not out", pool.name);
-        };
-        objects.out.swap_remove(at);
+        }
         objects.puts += 1;
         OUT.fetch_sub(1, Ordering::Relaxed);
         // Every second one is freed for good, so that a use after this shows.

@@ -22,10 +22,12 @@ mod faults;
 pub(crate) mod lwp;
 mod mem;
 pub(crate) mod node;
+pub(crate) mod pages;
 mod putter;
 pub(crate) mod registry;
 mod sync;
 mod thread;
+pub(crate) mod uio;
 pub(crate) mod vfs;
 pub(crate) mod vnode;
 mod watchdog;
@@ -40,12 +42,14 @@ pub use lwp::{
     SIGUSR1,
 };
 pub use mem::Count;
+pub use node::on_record;
+pub use pages::PAGE;
 pub use putter::{CopyHook, PutterFile, FRAME_MAX};
 pub use vfs::{
     mount, unmount, unmount_mount, unmount_within, Mount, MountKind, MNT_FORCE, MNT_LAZY,
     MNT_NOWAIT, MNT_WAIT,
 };
-pub use vnode::{Vnode, VnodeRef, PAGE};
+pub use vnode::{Vnode, VnodeRef};
 
 pub(crate) use lwp::table;
 pub(crate) use mem::Fenced;
@@ -238,8 +242,7 @@ impl Kernel {
             0,
         );
         add("mount", vfs::count(), 0);
-        add("puffs_mount", node::pmp_count(), 0);
-        add("puffs_node", node::node_count(), 0);
+        add("puffs_node", node::count(), 0);
         add("vnode", vnode::count(), 0);
         add("vnode iterator", vnode::iter_count(), 0);
         add("putter", putter::count(), 0);
@@ -260,8 +263,7 @@ impl Kernel {
             + mem::pool_objects()
             + sync::mutex_count()
             + vfs::count()
-            + node::pmp_count()
-            + node::node_count()
+            + node::count()
             + vnode::count()
             + vnode::iter_count()
             + putter::count()

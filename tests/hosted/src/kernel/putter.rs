@@ -58,8 +58,6 @@ struct State {
     copyout: Option<CopyHook>,
     copyin: Option<CopyHook>,
     releases_twice: bool,
-    /// How many are in the core, to get a request.
-    readers: usize,
 }
 
 /// A request that is being read.
@@ -132,7 +130,6 @@ impl PutterFile {
                 copyout: None,
                 copyin: None,
                 releases_twice: false,
-                readers: 0,
             }),
         });
         PI_MTX.with(|| lock(&LISTED).push(instance.clone()));
@@ -187,7 +184,6 @@ impl PutterFile {
         };
         if !waiting {
             let (mut data, mut left, mut opaque) = (ptr::null_mut(), 0, ptr::null_mut());
-            lock(&instance.state).readers += 1;
             // SAFETY: attached, looked up inside the kernel lock; places for
             // the results.
             let error = unsafe {
@@ -200,7 +196,6 @@ impl PutterFile {
                     &mut opaque,
                 )
             };
-            lock(&instance.state).readers -= 1;
             Errno::check(error)?;
             // Where several threads read, the last one wins, as in C.
             lock(&instance.state).current = Some(Current { data, left, opaque });
@@ -461,11 +456,6 @@ pub(crate) unsafe extern "C" fn pk_putter_detach(pi: *mut putter_instance) {
     kassert!(
         super::big::held(),
         "putter detached without the kernel lock"
-    );
-    // The module may be unloaded as soon as nothing is mounted.
-    kassert!(
-        lock(&instance.state).readers == 0,
-        "putter detached with a reader in the core"
     );
     PI_MTX.with(|| {
         instance.unlist();

@@ -11,6 +11,7 @@ use crate::rt::{self, wait_for, Waiters};
 use puffs_rs::kern::sys::{pk_cv, pk_mutex};
 use std::{
     cell::RefCell,
+    collections::VecDeque,
     ffi::{c_char, CStr},
     sync::{
         atomic::{AtomicBool, Ordering},
@@ -22,10 +23,10 @@ use std::{
 /// classes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Class {
-    /// Made by the core: the message lock.
+    /// Made by the core, and of no class of its own.
     Core,
-    /// `pmp_lock`.
-    Pmp,
+    /// The message lock of a mount.
+    Message,
     /// `pmp_sopmtx`.
     Sop,
     /// `pn_mtx`.
@@ -34,6 +35,8 @@ pub(crate) enum Class {
     Size,
     /// `v_interlock`.
     Interlock,
+    /// `vmobjlock`.
+    Pages,
     /// `vfs_suspend_lock`.
     Suspend,
     /// `mnt_updating`.
@@ -59,6 +62,7 @@ static ORDER: [[AtomicBool; CLASSES]; CLASSES] =
 pub(crate) type Held = Vec<(usize, Class)>;
 
 rt::thread_local! {
+    static EXPECTED: RefCell<VecDeque<Class>> = const { RefCell::new(VecDeque::new()) };
     static HELD: RefCell<Held> = const { RefCell::new(Vec::new()) };
 }
 
@@ -257,10 +261,19 @@ fn wait(cv: &Cv, mutex: &KMutex, limits: Limits) -> i32 {
     error
 }
 
+/// Runs `f`, which has the core make mutexes: of these classes, in this order.
+pub(crate) fn making<R>(classes: &[Class], f: impl FnOnce() -> R) -> R {
+    EXPECTED.with_borrow_mut(|expected| expected.extend(classes));
+    let made = f();
+    EXPECTED.with_borrow_mut(VecDeque::clear);
+    made
+}
+
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_mutex_create() -> *mut pk_mutex {
     assert_sleepable("pk_mutex_create");
-    KMutex::new(Class::Core).raw()
+    let class = EXPECTED.with_borrow_mut(VecDeque::pop_front);
+    KMutex::new(class.unwrap_or(Class::Core)).raw()
 }
 
 #[no_mangle]
@@ -271,6 +284,11 @@ pub(crate) unsafe extern "C" fn pk_mutex_destroy(m: *mut pk_mutex) {
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_mutex_enter(m: *mut pk_mutex) {
     MUTEXES.get(m).enter();
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_mutex_tryenter(m: *mut pk_mutex) -> bool {
+    MUTEXES.get(m).try_enter()
 }
 
 #[no_mangle]

@@ -7,7 +7,6 @@ use super::{
     fatal::{fatal, kassert},
     faults::{self, Kind},
     lwp::{self, Limits},
-    node::{self, Pmp},
     registry::{lock, raw, Registry},
     sync::{self, Class, KMutex},
     vnode::{self, VnodeRef},
@@ -15,10 +14,7 @@ use super::{
 use puffs_rs::{
     abi::StatvfsBuf,
     entry,
-    kern::{
-        sys::{self, puffs_mount},
-        Errno, Result,
-    },
+    kern::{sys, Errno, Result},
 };
 use std::{
     collections::BTreeMap,
@@ -190,16 +186,6 @@ impl Mount {
         self.handle
     }
 
-    /// The C part, while there is one.
-    pub(crate) fn pmp(&self) -> *mut puffs_mount {
-        raw(self.data.load(Ordering::Acquire))
-    }
-
-    /// The same as the structure.
-    pub(crate) fn puffs(&self) -> Option<Arc<Pmp>> {
-        node::find_pmp(self.data.load(Ordering::Acquire))
-    }
-
     /// `mnt_stat`: the statistics that the kernel keeps.
     pub fn stat(&self) -> StatvfsBuf {
         let stat = lock(&self.stat);
@@ -209,14 +195,6 @@ impl Mount {
     /// Was it unmounted?
     pub fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
-    }
-
-    /// The C part is being destroyed.
-    pub(crate) fn forget_data(&self, pmp: usize) {
-        // A mount that failed has none yet.
-        let _ = self
-            .data
-            .compare_exchange(pmp, 0, Ordering::AcqRel, Ordering::Relaxed);
     }
 
     pub(crate) fn reference(&self) {
@@ -474,9 +452,9 @@ pub fn mount(
         let _kernel = KernelLock::enter();
         // SAFETY: a live mount, a C string or NULL, kernel memory of `len`
         // bytes.
-        Errno::check(unsafe {
+        Errno::check(sync::making(&[Class::Message, Class::Sop], || unsafe {
             entry::puffs_vfsop_mount(mp.raw(), user_path, kargs.start, &mut len)
-        })
+        }))
     };
     mp.getargs.store(false, Ordering::Release);
     mp.update.store(false, Ordering::Release);
@@ -630,8 +608,24 @@ pub(crate) unsafe extern "C" fn pk_mount_leave(mp: *mut sys::mount) {
 }
 
 #[no_mangle]
-pub(crate) unsafe extern "C" fn pk_mount_pmp(mp: *mut sys::mount) -> *mut puffs_mount {
-    of(mp).pmp()
+pub(crate) unsafe extern "C" fn pk_mount_data(mp: *mut sys::mount) -> *mut c_void {
+    ptr::with_exposed_provenance_mut(of(mp).data.load(Ordering::Acquire))
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_mount_clear_data(mp: *mut sys::mount) {
+    of(mp).data.store(0, Ordering::Release);
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_mount_flags(_mp: *mut sys::mount) -> u32 {
+    // mount(2) takes none here.
+    0
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_mount_fsid(mp: *mut sys::mount) -> u64 {
+    lock(&of(mp).stat).fsidx[0] as u64
 }
 
 #[no_mangle]
@@ -700,10 +694,12 @@ pub(crate) unsafe extern "C" fn pk_mount_set_statvfs(
 }
 
 #[no_mangle]
-pub(crate) unsafe extern "C" fn pk_mount_commit(mp: *mut sys::mount, pmp: *mut puffs_mount) {
+pub(crate) unsafe extern "C" fn pk_mount_commit(mp: *mut sys::mount, data: *mut c_void) {
     static FSIDS: AtomicUsize = AtomicUsize::new(1);
     let mount = of(mp);
-    mount.data.store(pmp.addr(), Ordering::Release);
+    mount
+        .data
+        .store(data.expose_provenance(), Ordering::Release);
     let fsid = FSIDS.fetch_add(1, Ordering::Relaxed);
     let mut stat = lock(&mount.stat);
     stat.fsid = fsid;

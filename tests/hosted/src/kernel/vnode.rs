@@ -1,5 +1,4 @@
-//! The vnode cache: one vnode for a cookie, references, locks, reclaim, and a
-//! small page cache.
+//! The vnode cache: one vnode for a cookie, references, locks, and reclaim.
 //!
 //! States and their changes are those of `vfs_vnode.c`: a vnode gains no
 //! reference while it is loading, being made inactive, or being reclaimed, and
@@ -13,6 +12,7 @@ use super::{
     faults::{self, Kind},
     lwp::{self, Limits},
     node::{self, Node},
+    pages::{self, Pages},
     registry::{lock, raw, Registry},
     sync::{self, Class, KMutex},
     vfs::{self, Mount},
@@ -25,13 +25,13 @@ use puffs_rs::{
     abi::Vtype,
     entry,
     kern::{
-        sys::{self, kauth_cred, pk_mutex, puffs_node},
+        sys::{self, kauth_cred, pk_mutex},
         Errno, Result,
     },
 };
 use std::{
     cell::Cell,
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     ffi::c_void,
     ptr,
     sync::{Arc, LazyLock, Mutex},
@@ -62,9 +62,6 @@ pub(crate) fn assert_none_locked(when: &str) {
     );
 }
 
-/// The size of a page.
-pub const PAGE: usize = 4096;
-
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Life {
     Loading,
@@ -86,7 +83,7 @@ pub struct Vnode {
     handle: usize,
     interlock: Arc<KMutex>,
     inner: Mutex<Inner>,
-    pages: Mutex<BTreeMap<u64, Page>>,
+    pub(super) pages: Pages,
 }
 
 struct Inner {
@@ -100,14 +97,10 @@ struct Inner {
     vtype: u32,
     root: bool,
     size: i64,
+    /// `v_writesize`: what the size will be when a write is done.
+    writesize: i64,
     rdev: Option<u64>,
     fifo: bool,
-}
-
-/// A page of a regular file.
-pub(crate) struct Page {
-    pub(crate) data: Box<[u8]>,
-    pub(crate) dirty: bool,
 }
 
 type Index = HashMap<(usize, usize), usize>;
@@ -163,10 +156,11 @@ impl Vnode {
                 vtype: Vtype::Non as u32,
                 root: false,
                 size: 0,
+                writesize: 0,
                 rdev: None,
                 fifo: false,
             }),
-            pages: Mutex::default(),
+            pages: Pages::new(),
         })
     }
 
@@ -206,18 +200,24 @@ impl Vnode {
         self.inner(|inner| inner.size)
     }
 
+    /// `uvm_vnp_setsize`.
     pub(crate) fn set_size(&self, size: i64) {
-        self.inner(|inner| inner.size = size);
-        let keep = (size.max(0) as u64).div_ceil(PAGE as u64);
-        let mut pages = lock(&self.pages);
-        pages.retain(|&page, _| page < keep);
-        // What was there must not come back when the file grows again.
-        let tail = size.max(0) as usize % PAGE;
-        if let Some(page) = keep.checked_sub(1).filter(|_| tail != 0) {
-            if let Some(page) = pages.get_mut(&page) {
-                page.data[tail..].fill(0);
-            }
-        }
+        self.inner(|inner| {
+            let (old, write) = (inner.size, inner.writesize);
+            kassert!(
+                size >= 0 && (old == write || size == write || size <= old),
+                "uvm_vnp_setsize to {size}, of {old} and {write}"
+            );
+            inner.size = size;
+            inner.writesize = size;
+        });
+        // What is behind the end in the last page stays, as on NetBSD.
+        self.pages.cut(size);
+    }
+
+    /// What the size will be when a write is done.
+    pub(crate) fn writesize(&self) -> i64 {
+        self.inner(|inner| inner.writesize)
     }
 
     /// The device, if it is one.
@@ -228,10 +228,6 @@ impl Vnode {
     /// Is it a fifo?
     pub fn is_fifo(&self) -> bool {
         self.inner(|inner| inner.fifo)
-    }
-
-    pub(crate) fn is_root(&self) -> bool {
-        self.inner(|inner| inner.root)
     }
 
     /// Was it reclaimed?
@@ -249,13 +245,14 @@ impl Vnode {
         self.inner(|inner| vfs::of(raw(inner.mount)))
     }
 
-    /// Its node, which stays while the vnode is locked.
+    /// The kernel's part of its node, which stays while the vnode is locked.
     pub(crate) fn node(&self) -> Option<Arc<Node>> {
-        node::find(self.inner(|inner| inner.node))
+        node::find(self.data())
     }
 
-    pub(crate) fn node_raw(&self) -> *mut puffs_node {
-        raw(self.inner(|inner| inner.node))
+    /// `v_data`: where the core's part of its node is, or 0.
+    pub(crate) fn data(&self) -> usize {
+        self.inner(|inner| inner.node)
     }
 
     /// What the server calls it.
@@ -270,17 +267,8 @@ impl Vnode {
         });
     }
 
-    pub(crate) fn detach(&self) -> usize {
-        self.interlock
-            .with(|| self.inner(|inner| std::mem::take(&mut inner.node)))
-    }
-
-    pub(crate) fn pages<R>(&self, f: impl FnOnce(&mut BTreeMap<u64, Page>) -> R) -> R {
-        f(&mut lock(&self.pages))
-    }
-
-    fn is_dirty(&self) -> bool {
-        self.pages(|pages| pages.values().any(|page| page.dirty))
+    pub(crate) fn detach(&self) {
+        self.interlock.with(|| self.inner(|inner| inner.node = 0));
     }
 
     /// Locks it (`vn_lock(9)`).
@@ -402,6 +390,7 @@ impl Vnode {
         if VNODES.find(self.handle).is_some() {
             VNODES.remove(self.handle);
             self.interlock.destroy();
+            self.pages.destroy();
         }
     }
 
@@ -444,10 +433,7 @@ impl Vnode {
         } else {
             self.change(Life::Loaded, Life::Blocked);
             self.interlock.exit();
-            let recycle = {
-                let _kernel = KernelLock::enter_for_fs();
-                vnops::inactive(&self)
-            };
+            let recycle = vnops::inactive(&self);
             if !recycle {
                 self.unlock();
             }
@@ -478,8 +464,7 @@ impl Vnode {
         self.interlock.exit();
         let mount = self.mount();
         mount.with_trans(|| {
-            let _kernel = KernelLock::enter_for_fs();
-            vnops::flush_for_reclaim(self);
+            pages::flush_for_reclaim(self);
             vnops::inactive(self);
             // Unlocks it.
             vnops::reclaim(self);
@@ -488,7 +473,7 @@ impl Vnode {
             self.inner(|inner| inner.node) == 0,
             "a reclaimed vnode has a node"
         );
-        kassert!(lock(&self.pages).is_empty(), "a reclaimed vnode has pages");
+        kassert!(self.pages.is_empty(), "a reclaimed vnode has pages");
         cache::purge(self.handle);
         let key = self.inner(|inner| (inner.mount, inner.cookie));
         {
@@ -512,6 +497,11 @@ impl Vnode {
 pub struct VnodeRef(Option<Arc<Vnode>>);
 
 impl VnodeRef {
+    /// Gives the reference to the core.
+    pub(crate) fn into_raw(self) -> *mut sys::vnode {
+        self.into_inner().raw()
+    }
+
     /// Takes over a reference that the core hands out.
     pub(crate) fn adopt(vp: *mut sys::vnode) -> VnodeRef {
         VnodeRef(Some(of(vp)))
@@ -527,17 +517,6 @@ impl VnodeRef {
     pub(crate) fn unlock(self) -> VnodeRef {
         Vnode::unlock(&self);
         self
-    }
-
-    /// Gives the lock up for a while: the caller asks for `..`.
-    pub(crate) fn lock_away(&self) {
-        Vnode::unlock(self);
-    }
-
-    /// Takes it back.
-    pub(crate) fn lock_back(&self) {
-        // It waits and takes a dead one too, so it does not fail.
-        let _ = self.lock(true, true);
     }
 
     fn into_inner(mut self) -> Arc<Vnode> {
@@ -638,7 +617,7 @@ fn load(mount: &Mount, vnode: &Vnode, cookie: usize) {
     let key = cookie.to_ne_bytes();
     let mut kept = ptr::null();
     // SAFETY: a live mount, a new vnode, a key, and a place for the new one.
-    let error = unsafe {
+    let error = sync::making(&[Class::Size, Class::Node], || unsafe {
         entry::puffs_vfsop_loadvnode(
             mount.raw(),
             vnode.raw(),
@@ -646,7 +625,7 @@ fn load(mount: &Mount, vnode: &Vnode, cookie: usize) {
             key.len(),
             &mut kept,
         )
-    };
+    });
     kassert!(
         error == 0 && !kept.is_null(),
         "loadvnode failed with {error}"
@@ -829,7 +808,7 @@ pub(crate) fn shrink() -> usize {
     shrunk
 }
 
-/// Iterates over the regular vnodes with dirty pages.
+/// Iterates over the vnodes of a mount.
 pub(crate) struct Iter {
     handle: usize,
     left: Mutex<Vec<usize>>,
@@ -852,13 +831,20 @@ pub(crate) unsafe extern "C" fn pk_vnode_get(
     let found = faults::check(Kind::Vnode).and_then(|()| get(&vfs::of(mp), cookie.addr()));
     match found {
         Ok(vnode) => {
-            let vp = vnode.into_inner().raw();
             // SAFETY: the core passes a place for the vnode.
-            unsafe { vpp.write(vp) };
+            unsafe { vpp.write(vnode.into_raw()) };
             0
         }
         Err(error) => error.get(),
     }
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_vnode_ref(vp: *mut sys::vnode) {
+    of(vp).inner(|inner| {
+        kassert!(inner.uses > 0, "vref of a vnode that nobody uses");
+        inner.uses += 1;
+    });
 }
 
 #[no_mangle]
@@ -898,11 +884,6 @@ pub(crate) unsafe extern "C" fn pk_vnode_mount(vp: *mut sys::vnode) -> *mut sys:
 }
 
 #[no_mangle]
-pub(crate) unsafe extern "C" fn pk_vnode_node(vp: *mut sys::vnode) -> *mut puffs_node {
-    of(vp).node_raw()
-}
-
-#[no_mangle]
 pub(crate) unsafe extern "C" fn pk_vnode_type(vp: *mut sys::vnode) -> u32 {
     of(vp).vtype()
 }
@@ -916,14 +897,36 @@ pub(crate) unsafe extern "C" fn pk_vnode_set_type(vp: *mut sys::vnode, vtype: u3
 }
 
 #[no_mangle]
+pub(crate) unsafe extern "C" fn pk_vnode_is_root(vp: *mut sys::vnode) -> bool {
+    of(vp).inner(|inner| inner.root)
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_vnode_is_dying(vp: *mut sys::vnode) -> bool {
+    let vnode = of(vp);
+    vnode.interlock.with(|| vnode.is_dying())
+}
+
+#[no_mangle]
 pub(crate) unsafe extern "C" fn pk_vnode_size(vp: *mut sys::vnode) -> i64 {
     of(vp).size()
 }
 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_vnode_set_size(vp: *mut sys::vnode, size: i64) {
-    kassert!(size >= 0, "uvm_vnp_setsize to {size}");
     of(vp).set_size(size);
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_vnode_set_writesize(vp: *mut sys::vnode, size: i64) {
+    of(vp).inner(|inner| {
+        kassert!(
+            inner.size <= size,
+            "uvm_vnp_setwritesize to {size}, of {}",
+            inner.size
+        );
+        inner.writesize = size;
+    });
 }
 
 #[no_mangle]
@@ -937,35 +940,6 @@ pub(crate) unsafe extern "C" fn pk_vnode_to_fifo(vp: *mut sys::vnode) {
 }
 
 #[no_mangle]
-pub(crate) unsafe extern "C" fn pk_vnode_putpages(
-    vp: *mut sys::vnode,
-    start: i64,
-    end: i64,
-    drop: bool,
-) -> i32 {
-    sync::assert_sleepable("pk_vnode_putpages");
-    if start < 0 || end < 0 {
-        return Errno::EINVAL.get();
-    }
-    let page = PAGE as i64;
-    let (first, last) = (start / page, (end + page - 1) / page);
-    if last != 0 && first >= last {
-        return Errno::EINVAL.get();
-    }
-    if let Err(error) = faults::check(Kind::Putpages) {
-        return error.get();
-    }
-    let last = if end == 0 { u64::MAX } else { last as u64 };
-    let _kernel = KernelLock::enter_for_fs();
-    let how = if drop {
-        vnops::Put::Free
-    } else {
-        vnops::Put::Clean
-    };
-    Errno::code(vnops::putpages(&of(vp), first as u64..last, how))
-}
-
-#[no_mangle]
 pub(crate) unsafe extern "C" fn pk_vnode_fsync(
     vp: *mut sys::vnode,
     cred: *mut kauth_cred,
@@ -975,7 +949,6 @@ pub(crate) unsafe extern "C" fn pk_vnode_fsync(
     if let Err(error) = faults::check(Kind::Fsync) {
         return error.get();
     }
-    let _kernel = KernelLock::enter_for_fs();
     Errno::code(vnops::fsync(&of(vp), cred, wait))
 }
 
@@ -994,6 +967,7 @@ pub(crate) unsafe extern "C" fn pk_vnode_iter_create(
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_vnode_iter_next(
     iter: *mut sys::vnode_iterator,
+    dirty: bool,
 ) -> *mut sys::vnode {
     let iter = ITERS.get(iter);
     loop {
@@ -1004,7 +978,7 @@ pub(crate) unsafe extern "C" fn pk_vnode_iter_next(
         let Some(vnode) = VNODES.find(handle) else {
             continue;
         };
-        let wanted = vnode.vtype() == Vtype::Reg as u32 && vnode.is_dirty();
+        let wanted = !dirty || (vnode.vtype() == Vtype::Reg as u32 && vnode.pages.is_dirty());
         if wanted && vnode.vget().is_ok() {
             return vnode.raw();
         }

@@ -60,7 +60,12 @@ impl Client {
     /// What `read(2)` says: ENXIO or ENOENT when the mount is gone.
     pub fn read(&self) -> Result<Frame> {
         let mut room = vec![0; consts::MSG_MAXSIZE + consts::MSGSTRUCT_MAX];
-        let len = self.file.read(&mut room)?;
+        let mut len = 0;
+        while len == 0 {
+            // Another thread may have read all of what this one was to get, and
+            // not have given it back yet.
+            len = self.file.read(&mut room)?;
+        }
         let frame = Frame::from_bytes(&room[..len]);
         if let Some(tap) = &self.tap {
             tap(Way::Out, &frame);

@@ -445,7 +445,12 @@ impl Script {
         }
         self.get(UNMOUNT_BY_FORCE, || {
             let unmount = |user: &User| user.run(|_| kernel::unmount(MNT, MNT_FORCE));
-            let task = self.user.spawn("unmount", unmount).until_asleep("suspend");
+            let task = self.user.spawn("unmount", unmount);
+            // For others to leave, or for pages that are being written.
+            until("the unmount to wait", || {
+                let why = task.lwp().asleep();
+                task.is_done() || matches!(why.as_deref(), Some("suspend" | "genput"))
+            });
             let kept = std::mem::take(&mut *lock(&fs.shared.kept));
             if !task.is_done() {
                 for answer in kept {

@@ -2,14 +2,18 @@
 
 use puffs_hosted::{
     bench::{quiet_args, until, Bench},
-    kernel::VnodeRef,
+    kernel::{on_record, pause_until, VnodeRef},
     server::Frame,
     user::Task,
-    vnops::{ask_events, notified, poll_file},
+    vnops::poll_file,
 };
 use puffs_rs::{
     abi::{vn, Cookie, VnOp, Vtype, SETBACK_NOREF_N2},
     kern::Result,
+};
+use std::sync::{
+    atomic::{AtomicBool, Ordering},
+    Arc,
 };
 
 const FILE: Cookie = Cookie(0x5000);
@@ -209,11 +213,23 @@ fn an_event_that_comes_while_a_poller_is_about_to_ask_wakes_it() {
     // A poller has seen that there is nothing. Then the first poll is
     // answered, before the poller is recorded; the second one still stands
     // for it, and may never be answered.
+    let [about_to, answered] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    let (mine, theirs) = (about_to.clone(), answered.clone());
+    let vnode = root.again();
+    let call = bench.call(move |_| {
+        on_record(move || {
+            mine.store(true, Ordering::Release);
+            pause_until(|| theirs.load(Ordering::Acquire));
+        });
+        poll_file(&vnode, IN, true)
+    });
+    until("the poller to be recorded", || {
+        about_to.load(Ordering::Acquire)
+    });
     bench.send(&answer(&first, IN));
-    let recorded = bench.user.run(|_| ask_events(&root, IN)).unwrap();
-    assert_ne!(notified(&root), Ok(recorded));
+    answered.store(true, Ordering::Release);
+    assert_eq!(call.join(), Ok(IN));
     bench.assert_quiet();
-    assert_eq!(bench.user.run(|_| poll_file(&root, IN, false)), Ok(IN));
     drop(root);
     bench.finish();
 }
@@ -253,6 +269,7 @@ fn a_poll_does_not_stand_for_polls_of_another_node_with_the_same_cookie() {
     let first = asked(&bench, IN);
     // The file is removed, and its vnode is reclaimed although the poll stands.
     let call = bench.call(|user| user.unlink("/mnt/f"));
+    bench.answer_lookup(FILE, Vtype::Reg, 0);
     let mut reply = bench.next::<vn::Remove>().reply_header();
     reply.req_mut().setbacks = SETBACK_NOREF_N2;
     bench.send(&reply);

@@ -148,7 +148,7 @@ fn memory_is_aligned_and_zeroed() {
     let kernel = Kernel::boot();
     for size in (1..200).chain([4096, 1 << 20]) {
         // SAFETY: the size is not 0.
-        let memory = unsafe { sys::pk_alloc(size, true) };
+        let memory = unsafe { sys::pk_zalloc(size, true) };
         assert_eq!(memory.addr() % 16, 0);
         // SAFETY: a block of that size.
         let bytes = unsafe { std::slice::from_raw_parts(memory.cast::<u8>(), size) };
@@ -182,7 +182,6 @@ fn outstanding_names_what_is_out() {
         "mutex",
         "condvar",
         "mount",
-        "puffs_mount",
         "putter",
         "kernel thread",
     ] {

@@ -1,0 +1,72 @@
+//! What becomes of vnodes that nobody uses.
+
+use super::{lookup, sync, File};
+use crate::{
+    abi::{vn, VnOp, Vtype},
+    kern::Vnode,
+    mount::Mount,
+    node::Node,
+};
+
+/// Nobody uses the vnode any more (VOP_INACTIVE); it is locked. True if it is to
+/// be reclaimed at once.
+pub fn inactive(file: &File) -> bool {
+    let (mount, node) = (&file.mount, &file.node);
+    // One that was made by a question for its cookie.
+    if node.is(Vtype::Non) {
+        return false;
+    }
+    let _sizing = node.sizing();
+    let wanted = mount.config.always_inactive() || node.state().tell_inactive;
+    if wanted && file.handles(VnOp::Inactive) {
+        // Whatever goes wrong, nobody uses it any more.
+        let _ = sync::flush(file, 0, 0, false);
+        if let Ok(mut request) = file.request::<vn::Inactive>() {
+            let _ = file.ask(&mut request);
+        }
+    }
+    let mut state = node.state();
+    state.tell_inactive = false;
+    state.reads_direct = false;
+    state.writes_direct = false;
+    // A file that the server has no reference to either was all that it could
+    // ever be.
+    if state.no_refs {
+        state.dying = true;
+        return true;
+    }
+    if !mount.config.uses_ttl() || file.vnode.is_root() || state.expiry_queued {
+        return false;
+    }
+    // It would only be looked up again: so that it does not take up the memory
+    // of the server for ages, it goes when its time is over.
+    let until = state.name_until.max(state.grace_until);
+    if until.is_over() {
+        state.dying = true;
+        return true;
+    }
+    drop(state);
+    let queued = mount.sop_expire(node.cookie, until);
+    node.state().expiry_queued = queued;
+    false
+}
+
+/// The vnode is being reclaimed (VOP_RECLAIM): it is locked, and comes back
+/// unlocked. Nobody waits for the server.
+pub fn reclaim(vnode: Vnode) {
+    let mount = vnode.mount().and_then(Mount::of);
+    vnode.unlock();
+    // Before the server may use the cookie for another file.
+    vnode.purge_names();
+    let Some(node) = Node::of(vnode) else { return };
+    let (nlookup, parent) = {
+        let mut state = node.state();
+        (state.nlookup, state.parent.take())
+    };
+    // The server was not told of the root, nor of what it did not tell us.
+    if let Some(mount) = mount.filter(|_| !vnode.is_root() && !node.is(Vtype::Non)) {
+        lookup::send_reclaim(&mount, node.cookie, nlookup);
+    }
+    drop(parent);
+    Node::detach(vnode);
+}

@@ -1,0 +1,173 @@
+//! The page cache: reading pages in and writing them back.
+
+use super::{attr, File};
+use crate::{
+    abi::{vn, VnOp},
+    kern::{self, Buf, Errno, Put, Result, Sleep, VopCall},
+    msgif::{Completion, Request},
+    subr,
+};
+
+/// Sees to it that pages are there (VOP_GETPAGES). The caller is inside the lock
+/// of the pages; unless it is `locked`, that is given up.
+///
+/// The kernel does the work. Pages that only a longer file has, which the server
+/// does not know yet, are not asked for before it does.
+///
+/// # Errors
+/// EBUSY if the server would have to be asked and the caller may not wait, else
+/// what the server says.
+pub fn getpages(file: &File, offset: i64, locked: bool, call: VopCall) -> Result<()> {
+    if !file.handles(VnOp::Read) {
+        if !locked {
+            file.vnode.unlock_pages();
+        }
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let size = file.vnode.size();
+    if offset < size && offset >= file.node.state().server_size {
+        if locked {
+            return Err(Errno::EBUSY);
+        }
+        file.vnode.unlock_pages();
+        attr::tell_size(file)?;
+        file.vnode.lock_pages();
+    }
+    call.get_pages()
+}
+
+/// Writes the pages of a range back, which starts and ends at page boundaries,
+/// and has them go.
+///
+/// That takes two passes: a page that is being written is passed over by one
+/// that frees and waits, on NetBSD 10.
+pub(super) fn empty(file: &File, start: i64, end: i64) -> Result<()> {
+    file.vnode.put_pages(start, end, Put::Sync)?;
+    file.vnode.put_pages(start, end, Put::Free)
+}
+
+/// Moves a buffer between the pages and the server (VOP_STRATEGY), by READ and
+/// WRITE. The buffer is completed exactly once, by the time this returns or by
+/// the reply.
+///
+/// # Errors
+/// What the buffer is completed with, if that was here.
+pub fn strategy(file: &File, buf: Buf) -> Result<()> {
+    let op = if buf.is_read() {
+        VnOp::Read
+    } else {
+        VnOp::Write
+    };
+    if !file.handles(op) {
+        return fail(buf, Errno::EOPNOTSUPP);
+    }
+    if buf.count() > file.mount.config.move_max() {
+        return fail(buf, Errno::EIO);
+    }
+    if op == VnOp::Read {
+        read(file, buf)
+    } else {
+        write(file, buf)
+    }
+}
+
+fn fail(buf: Buf, error: Errno) -> Result<()> {
+    let resid = buf.count();
+    buf.done(error.get(), resid);
+    Err(error)
+}
+
+fn read(file: &File, mut buf: Buf) -> Result<()> {
+    let len = buf.count();
+    let sleep = if kern::is_pagedaemon() {
+        Sleep::No
+    } else {
+        Sleep::Yes
+    };
+    let made =
+        Request::<vn::Read>::with_room(file.node.cookie, len, sleep).and_then(|mut request| {
+            let message = request.body()?;
+            subr::fscred(&mut message.cred);
+            message.offset = buf.offset();
+            message.resid = len;
+            request.keep_back(len);
+            Ok(request)
+        });
+    let mut request = match made {
+        Ok(request) => request,
+        Err(error) => return fail(buf, error),
+    };
+    if buf.is_async() {
+        request.complete(&file.mount, Completion::Read(buf));
+        return Ok(());
+    }
+    let read = file.ask(&mut request).and_then(|()| {
+        // What the server had no data for became zeroes.
+        buf.data_mut().copy_from_slice(request.payload(0..len)?);
+        Ok(())
+    });
+    match read {
+        Ok(()) => {
+            buf.done(0, 0);
+            Ok(())
+        }
+        Err(error) => fail(buf, error),
+    }
+}
+
+fn write(file: &File, buf: Buf) -> Result<()> {
+    let len = buf.count();
+    let (dying, forgets) = {
+        let state = file.node.state();
+        (state.dying, state.forgets)
+    };
+    // Nobody will ever read it.
+    if dying {
+        buf.done(0, 0);
+        return Ok(());
+    }
+    let forgets = forgets || file.vnode.is_dying();
+    let sleep = if forgets || kern::is_pagedaemon() {
+        Sleep::No
+    } else {
+        Sleep::Yes
+    };
+    let made =
+        Request::<vn::Write>::with_room(file.node.cookie, len, sleep).and_then(|mut request| {
+            let message = request.body()?;
+            subr::fscred(&mut message.cred);
+            message.offset = buf.offset();
+            message.resid = len;
+            request.payload(0..len)?.copy_from_slice(buf.data());
+            Ok(request)
+        });
+    let mut request = match made {
+        Ok(request) => request,
+        Err(error) => return fail(buf, error),
+    };
+    if forgets {
+        // Nobody says whether that went well.
+        request.forget(&file.mount);
+        buf.done(0, 0);
+        return Ok(());
+    }
+    if buf.is_async() {
+        request.complete(&file.mount, Completion::Write(buf));
+        return Ok(());
+    }
+    let left = file
+        .ask(&mut request)
+        .and_then(|()| Ok(request.body()?.resid));
+    match left {
+        Ok(0) => {
+            buf.done(0, 0);
+            Ok(())
+        }
+        // A server that takes only a part has failed.
+        Ok(_) => fail(buf, Errno::EIO),
+        // Pages are taken to be written after any error but this, and a signal
+        // is to lose nothing; see `Vnode::put_pages`.
+        Err(Errno::EINTR | Errno::ERESTART) => fail(buf, Errno::ENOMEM),
+        Err(error) => fail(buf, error),
+    }
+}
