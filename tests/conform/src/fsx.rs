@@ -29,11 +29,9 @@ const PAGE: usize = 4096;
 /// What a kernel says of a call, or of a file system, that it does not have.
 const UNSUPPORTED: [i32; 2] = [45, 78];
 
-/// What the C code gets wrong, and sequences do without. When it is not used any
-/// more, the name of what it got wrong can go, and each use with it.
+/// What the C code gets wrong, and sequences can do without, to be played on it.
 ///
-/// `PUFFS_CONFORM_SPARE` says what is spared instead of [`Spared::IN_VNOPS`], by
-/// names and commas between them.
+/// `PUFFS_CONFORM_SPARE` says what is spared, by names and commas between them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Spared {
     /// With a page cache `puffs_vnops.c` tells the server of a size that it noted
@@ -63,17 +61,9 @@ impl Spared {
         short_read: false,
     };
 
-    /// What the vnode operations get wrong.
-    const IN_VNOPS: Spared = Spared {
-        noted_size: true,
-        last_page: true,
-        discard: true,
-        ..Spared::NONE
-    };
-
     fn wanted() -> Outcome<Spared> {
         let Ok(names) = std::env::var("PUFFS_CONFORM_SPARE") else {
-            return Ok(Spared::IN_VNOPS);
+            return Ok(Spared::NONE);
         };
         let mut spared = Spared::NONE;
         for name in names.split(',').filter(|name| !name.is_empty()) {

@@ -148,10 +148,7 @@ pub(super) fn checks() -> Vec<Check> {
                 expected.resize(3 * PAGE, 0);
                 assert!(b.content("f") == expected, "cut to {len} and made longer");
             }
-        })
-        // Of a file that nobody has open to write, puffs_vnops.c keeps the rest
-        // of the last page (zerofill_lastpage), and it comes back.
-        .under(&[Flags::NOCACHE_PAGE]),
+        }),
         check(
             "what is cut off by who has it open does not come back",
             |b| {
@@ -204,11 +201,7 @@ pub(super) fn checks() -> Vec<Check> {
                 drop(file);
                 assert_eq!(b.content("f").len(), len);
             }
-        })
-        // With a page cache, puffs_vnops.c tells the server of the size before
-        // that again, to zero the rest of the last page, if it had not yet told
-        // of it: the file is as long as it was.
-        .under(&[Flags::NOCACHE_PAGE]),
+        }),
         check("the same size changes nothing", |b| {
             b.make("f", b"12345");
             b.truncate("f", 5).done();

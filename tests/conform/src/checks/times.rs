@@ -4,7 +4,6 @@
 //! day, so that no clocks are compared: the kernel's and the server's are two.
 
 use crate::{Bed, Check, Flags, Outcome};
-use puffs_rs::abi::Vtype;
 use puffs_script::world::{How, Stat, Time};
 
 const FAMILY: &str = "times";
@@ -28,14 +27,7 @@ const NOTED: &[Flags] = &[
 
 /// Sets both times of a file to long ago. The time of its last change cannot be
 /// set: that is now.
-///
-/// What was noted down of a file goes to the server before: a size that goes
-/// along with the times has `dosetattr` of `puffs_vnops.c` note down the time of
-/// day once more.
 fn age(b: &Bed<'_>, name: &str) -> Stat {
-    if b.lstat(name).done().vtype == Vtype::Reg {
-        b.open(name, How::READ).done().fsync().done();
-    }
     b.utimes(name, Some([READ_THEN, WRITTEN_THEN]), false)
         .done();
     let stat = b.lstat(name).done();

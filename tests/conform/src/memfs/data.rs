@@ -1,7 +1,7 @@
 //! What is in files.
 
 use super::{Kind, MemFs, Outcome, Who, BLOCK, BLOCKS, EFBIG, EINVAL, EISDIR, ENOSPC, EOPNOTSUPP};
-use puffs_rs::abi::{vn, Cookie};
+use puffs_rs::abi::{vn, Cookie, Payload};
 use puffs_script::Frame;
 use std::collections::BTreeMap;
 
@@ -152,7 +152,14 @@ impl MemFs {
         if touch {
             inode.va.atime = now;
         }
-        Ok(request.reply_data::<vn::Read>(&part, |reply| reply.resid = resid - part.len()))
+        let mut reply =
+            request.reply_data::<vn::Read>(&part, |reply| reply.resid = resid - part.len());
+        // libpuffs counts the data from the end of what C calls the struct, and
+        // sends what lies behind it as well.
+        let len = size_of::<vn::Read>() + part.len();
+        reply.resize(len);
+        reply.bytes_mut()[vn::Read::DATA + part.len()..].fill(0xee);
+        Ok(reply)
     }
 
     pub(super) fn write(&mut self, request: &Frame, cookie: Cookie) -> Outcome {

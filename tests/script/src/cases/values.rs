@@ -499,6 +499,10 @@ fn lookups() -> Vec<Case> {
         [(Vtype::Dir, "a directory"), (Vtype::Fifo, "a fifo")]
             .map(other_type)
             .into(),
+        [(4, "read"), (2, "write"), (1, "execute"), (7, "all")]
+            .map(access)
+            .into(),
+        ["WRITE", "SETEXTATTR"].map(leftovers).into(),
     ]
     .concat()
 }
@@ -520,6 +524,62 @@ fn parent(name: &'static str) -> Case {
             let name = path(name);
             script.run(move |calls| calls.stat(&name)).into()
         })
+}
+
+/// The server is asked for access by the bits of access(2), whatever the kernel
+/// has for them.
+fn access((mode, variant): (i32, &'static str)) -> Case {
+    Case::new(FAMILY, "access is asked for by the bits of access(2)")
+        .variant(variant)
+        .rows(&[19])
+        .args(|args| ask_for(args, &[VnOp::Access, VnOp::Write]))
+        .body(move |script| {
+            script.file("f", FILE, Vtype::Reg, 4096);
+            script.expect(
+                Rule::on::<vn::Access>()
+                    .of(FILE)
+                    .times(1)
+                    .reply(move |request| {
+                        assert_eq!(request.get::<vn::Access>().mode, mode);
+                        request.reply_with::<vn::Access>(|_| {})
+                    }),
+            );
+            script.allow(
+                Rule::on::<vn::Access>().reply(|request| request.reply_with::<vn::Access>(|_| {})),
+            );
+            script
+                .run(move |calls| calls.access(&path("f"), mode))
+                .into()
+        })
+}
+
+/// What is written is all that the server gets: around it, a message is zero, and
+/// not what the kernel's memory had in it before.
+fn leftovers(name: &'static str) -> Case {
+    let kind = kind(name);
+    Case::new(
+        FAMILY,
+        "nothing of the kernel's memory comes along with what is written",
+    )
+    .variant(name)
+    .args(move |args| kind.set_args(args))
+    .body(move |script| {
+        let ended = kind.ask_and(script, |request| {
+            let (start, len) = match name {
+                "WRITE" => (vn::Write::DATA, request.get::<vn::Write>().resid),
+                _ => (vn::Setextattr::DATA, request.get::<vn::Setextattr>().resid),
+            };
+            let (before, data) = request.bytes().split_at(start);
+            let (data, after) = data.split_at(len);
+            assert!(data.iter().all(|&byte| byte == 7), "{data:?}");
+            assert!(after.iter().all(|&byte| byte == 0), "{after:?}");
+            // As the hosted kernel has memory that is not zeroed.
+            let leftovers = before.windows(4).any(|run| run == [0xd7; 4]);
+            assert!(!leftovers, "{before:?}");
+            (kind.good)(request)
+        });
+        ended.into()
+    })
 }
 
 /// A cookie that is a regular file is found as something else.
