@@ -10,6 +10,7 @@ use puffs_rs::kern::{Errno, Result};
 use std::{arch::asm, ffi::c_void};
 
 pub(crate) const EXIT: i32 = 1;
+const FORK: i32 = 2;
 pub(crate) const READ: i32 = 3;
 pub(crate) const WRITE: i32 = 4;
 pub(crate) const CLOSE: i32 = 6;
@@ -92,10 +93,40 @@ pub(crate) unsafe fn call<const N: usize>(number: i32, words: [i64; N]) -> Resul
 
 /// The end of the process that the caller is a thread of.
 pub(crate) fn exit() -> ! {
+    exit_with(0)
+}
+
+fn exit_with(status: i64) -> ! {
     loop {
         // SAFETY: it has one argument, and does not return.
-        let _ = unsafe { call(EXIT, [0]) };
+        let _ = unsafe { call(EXIT, [status]) };
     }
+}
+
+/// Makes a system call in a process that has a copy of this one's memory, and
+/// waits for its end. What the call returns, other than an errno, is lost.
+///
+/// It is for what keeps an address space from being changed while it waits for
+/// a file server, whose threads may have to change theirs: that is the same here.
+///
+/// # Safety
+/// As for [`syscall`].
+pub(crate) unsafe fn syscall_apart(number: i32, words: &[i64; WORDS]) -> Result<i64> {
+    // SAFETY: it has no arguments, and the new process goes no further than below.
+    let child = unsafe { call(FORK, []) }?;
+    if child == 0 {
+        // SAFETY: as the caller's.
+        let done = unsafe { syscall(number, words) };
+        exit_with(Errno::code(done.map(drop)).into());
+    }
+    let mut status = 0_i32;
+    let wait = [child, &raw mut status as i64, 0, 0];
+    // SAFETY: the status is there.
+    while unsafe { call(WAIT, wait) } == Err(Errno::EINTR) {}
+    if status & 0x7f != 0 {
+        return Err(Errno::EINTR);
+    }
+    Errno::check(status >> 8 & 0xff).map(|()| 0)
 }
 
 /// What a thread of such a process does: it gets its argument, and never

@@ -11,7 +11,7 @@
 //! process is gone.
 
 use crate::raw::{self, Context, SIGKILL};
-use puffs_netbsd::{Gate, WORDS};
+use puffs_netbsd::{Gate, MSYNC, WORDS};
 use puffs_rs::kern::{Errno, Result};
 use std::{
     cell::{RefCell, UnsafeCell},
@@ -114,8 +114,13 @@ impl Slot {
             // SAFETY: it is this thread's turn, to the byte below.
             let request = unsafe { &mut *request };
             self.stage.store(stage::INSIDE, Ordering::Release);
+            let call: unsafe fn(i32, &[i64; WORDS]) -> Result<i64> = if request.number == MSYNC {
+                raw::syscall_apart
+            } else {
+                raw::syscall
+            };
             // SAFETY: whoever asks knows what they ask for.
-            request.result = unsafe { raw::syscall(request.number, &request.words) };
+            request.result = unsafe { call(request.number, &request.words) };
             self.stage.store(stage::DONE, Ordering::Release);
             let words = [socket, &raw const byte as i64, 1];
             // SAFETY: the byte is there.

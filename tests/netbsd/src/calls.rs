@@ -58,7 +58,8 @@ const TRUNCATE: i32 = 200;
 const FTRUNCATE: i32 = 201;
 const POLL: i32 = 209;
 const LCHOWN: i32 = 275;
-const MSYNC: i32 = 277;
+/// `msync(2)`.
+pub const MSYNC: i32 = 277;
 const KQUEUE: i32 = 344;
 /// As NetBSD 8 numbers it, and NetBSD 10, with the larger struct.
 const STATVFS: [i32; 2] = [357, 484];

@@ -12,6 +12,8 @@ mod calls;
 mod device;
 mod structs;
 
+pub use calls::MSYNC;
+
 use puffs_rs::kern::Result;
 use puffs_script::text;
 use std::ffi::CString;
