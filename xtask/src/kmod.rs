@@ -20,7 +20,7 @@ use crate::{
     headers::KernelTree,
     paths, rustlib, setup, sh, shim, toolchain,
 };
-use anyhow::{bail, Result};
+use anyhow::{bail, ensure, Result};
 use clap::Args;
 use std::{
     collections::BTreeSet,
@@ -45,6 +45,45 @@ pub struct Kmod {
     /// The module [default: target/kmod/ARCH/puffs.kmod]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+}
+
+/// Makes the Rust code one object, for a module that NetBSD's own makefiles build
+#[derive(Args)]
+pub struct Object {
+    /// The port
+    #[arg(long, value_enum, default_value_t = Arch::Amd64)]
+    arch: Arch,
+    /// The directory for puffs_rs.o and puffs_rs.h [default: target/object/ARCH]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+impl Object {
+    /// Makes the object and its header.
+    pub fn run(&self) -> Result<()> {
+        setup::c_tools()?;
+        let work = paths::target().join("object").join(self.arch.to_string());
+        let _lock = sh::lock(&work)?;
+        let dir = self.out.clone().unwrap_or_else(|| work.clone());
+        sh::mkdir(&dir)?;
+        let library = rustlib::build(self.arch.rust_target(), &[])?;
+        let whole = work.join("whole.o");
+        link_library(self.arch, &library, &whole)?;
+        let out = dir.join("puffs_rs.o");
+        strip(
+            &whole,
+            &out,
+            &[
+                "--wildcard",
+                "--keep-global-symbol=puffs_*",
+                "--strip-debug",
+            ],
+        )?;
+        turn_calls(&out)?;
+        rustlib::write_header(&dir)?;
+        sh::say(format!("made {} and puffs_rs.h", out.display()));
+        Ok(())
+    }
 }
 
 /// What objcopy takes away: nothing that the kernel would use.
@@ -176,18 +215,9 @@ fn finish(whole: &Path, out: &Path) -> Result<()> {
             .arg(whole)
             .arg(&debug),
     )?;
-    let mut strip = sh::cmd("objcopy");
-    strip.arg("--strip-debug");
-    for name in BALLAST {
-        strip.args(["-R", name]);
-    }
-    sh::output(strip.arg(&debug).arg(out))?;
-
-    let mut module = sh::read(out)?;
-    let changed = Elf::parse(&module)?.turn_plt32_into_pc32(&mut module);
-    sh::write(out, &module)?;
-    sh::say(format!("turned {changed} PLT32 relocations into PC32"));
-    let unresolved: BTreeSet<_> = Elf::parse(&module)?
+    strip(Path::new(&debug), out, &["--strip-debug"])?;
+    turn_calls(out)?;
+    let unresolved: BTreeSet<_> = Elf::parse(&sh::read(out)?)?
         .undefined()
         .map(str::to_owned)
         .collect();
@@ -195,5 +225,38 @@ fn finish(whole: &Path, out: &Path) -> Result<()> {
         "{} symbols are the kernel's to provide",
         unresolved.len()
     ));
+    Ok(())
+}
+
+/// Links what the library exports, and what that wants of it, into one object.
+pub fn link_library(arch: Arch, library: &Path, out: &Path) -> Result<()> {
+    let mut exports = Vec::new();
+    for (_, object) in rustlib::members(library)? {
+        if let Ok(elf) = Elf::parse(&object) {
+            let ours = elf.globals().filter(|name| name.starts_with("puffs_"));
+            exports.extend(ours.map(str::to_owned));
+        }
+    }
+    ensure!(!exports.is_empty(), "{} exports nothing", library.display());
+    link(arch, out, &exports, std::iter::empty(), library)
+}
+
+/// Copies an object without what the kernel has no use for.
+fn strip(from: &Path, to: &Path, options: &[&str]) -> Result<()> {
+    let mut objcopy = sh::cmd("objcopy");
+    objcopy.args(options);
+    for name in BALLAST {
+        objcopy.args(["-R", name]);
+    }
+    sh::output(objcopy.arg(from).arg(to))?;
+    Ok(())
+}
+
+/// Has an object's calls be of the kind that every release's loader knows.
+fn turn_calls(object: &Path) -> Result<()> {
+    let mut bytes = sh::read(object)?;
+    let changed = Elf::parse(&bytes)?.turn_plt32_into_pc32(&mut bytes);
+    sh::write(object, &bytes)?;
+    sh::say(format!("turned {changed} PLT32 relocations into PC32"));
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use crate::{paths, setup, sh, source};
 use anyhow::{ensure, Context, Result};
+use object::read::archive::ArchiveFile;
 use std::{
     collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
@@ -154,4 +155,20 @@ fn structures(sources: &[PathBuf]) -> Result<Structures> {
         })
         .collect();
     Ok(Structures { foreign, own })
+}
+
+/// The members of an archive.
+pub fn members(archive: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let file = sh::read(archive)?;
+    let parsed = ArchiveFile::parse(&*file).with_context(|| archive.display().to_string())?;
+    let mut members = Vec::new();
+    for member in parsed.members() {
+        let member = member?;
+        let name = String::from_utf8_lossy(member.name()).into_owned();
+        if name.ends_with(".o") {
+            members.push((name, member.data(&*file)?.to_vec()));
+        }
+    }
+    ensure!(!members.is_empty(), "{} has no objects", archive.display());
+    Ok(members)
 }
