@@ -59,7 +59,8 @@ unsafe fn bytes<'a>(uio: *mut uio) -> Result<Uio<'a>> {
 /// # Safety
 /// `vap` is live until the operation returns.
 unsafe fn attributes<'a>(vap: *mut vattr) -> Result<&'a mut Vattr> {
-    // SAFETY: the caller says so; the shim asserts that the layouts agree.
+    // SAFETY: the caller says so; the messages of the protocol have the kernel's
+    // own structure in them.
     unsafe { vap.cast::<Vattr>().as_mut() }.ok_or(Errno::EINVAL)
 }
 
@@ -70,6 +71,56 @@ unsafe fn attributes<'a>(vap: *mut vattr) -> Result<&'a mut Vattr> {
 unsafe fn string<'a>(text: *const c_char) -> &'a [u8] {
     // SAFETY: the caller says so.
     unsafe { CStr::from_ptr(text) }.to_bytes()
+}
+
+/// Makes a file by one of the operations of [`create`].
+///
+/// # Safety
+/// The arguments are those of the operation.
+unsafe fn make(
+    dvp: *mut vnode,
+    vpp: *mut *mut vnode,
+    cnp: *mut componentname,
+    vap: *mut vattr,
+    create: fn(&File, &ComponentName<'_>, &Vattr) -> Result<VnodeRef>,
+) -> c_int {
+    // SAFETY: the caller says so.
+    let dir = unsafe { file(dvp) };
+    // SAFETY: the caller says so.
+    let name = unsafe { name(cnp) };
+    // SAFETY: the caller says so.
+    let va = unsafe { attributes(vap) };
+    let made = dir.and_then(|dir| create(&dir, &name?, va?));
+    // SAFETY: the caller says so.
+    unsafe { store(vpp, made) }
+}
+
+/// Removes a name by one of the operations of [`remove`].
+///
+/// # Safety
+/// The arguments are those of the operation.
+unsafe fn unlink(
+    dvp: *mut vnode,
+    vp: *mut vnode,
+    cnp: *mut componentname,
+    remove: fn(&File, VnodeRef, &ComponentName<'_>) -> Result<()>,
+) -> c_int {
+    // SAFETY: the operation gives a reference up.
+    let target = unsafe { VnodeRef::new(vp) };
+    // SAFETY: the caller says so.
+    let dir = unsafe { file(dvp) };
+    // SAFETY: the caller says so.
+    let name = unsafe { name(cnp) };
+    match (target, dir, name) {
+        (Some(target), Ok(dir), Ok(name)) => Errno::code(remove(&dir, target, &name)),
+        (Some(target), ..) => {
+            if vp != dvp {
+                target.unlock();
+            }
+            Errno::ENXIO.get()
+        }
+        _ => Errno::EINVAL.get(),
+    }
 }
 
 /// See [`lookup::lookup`].
@@ -105,14 +156,7 @@ pub unsafe extern "C" fn puffs_rs_create(
     vap: *mut vattr,
 ) -> c_int {
     // SAFETY: the caller says so.
-    let dir = unsafe { file(dvp) };
-    // SAFETY: the caller says so.
-    let name = unsafe { name(cnp) };
-    // SAFETY: the caller says so.
-    let va = unsafe { attributes(vap) };
-    let made = dir.and_then(|dir| create::create(&dir, &name?, va?));
-    // SAFETY: the caller says so.
-    unsafe { store(vpp, made) }
+    unsafe { make(dvp, vpp, cnp, vap, create::create) }
 }
 
 /// See [`create::mknod`].
@@ -127,14 +171,7 @@ pub unsafe extern "C" fn puffs_rs_mknod(
     vap: *mut vattr,
 ) -> c_int {
     // SAFETY: the caller says so.
-    let dir = unsafe { file(dvp) };
-    // SAFETY: the caller says so.
-    let name = unsafe { name(cnp) };
-    // SAFETY: the caller says so.
-    let va = unsafe { attributes(vap) };
-    let made = dir.and_then(|dir| create::mknod(&dir, &name?, va?));
-    // SAFETY: the caller says so.
-    unsafe { store(vpp, made) }
+    unsafe { make(dvp, vpp, cnp, vap, create::mknod) }
 }
 
 /// See [`create::mkdir`].
@@ -149,14 +186,7 @@ pub unsafe extern "C" fn puffs_rs_mkdir(
     vap: *mut vattr,
 ) -> c_int {
     // SAFETY: the caller says so.
-    let dir = unsafe { file(dvp) };
-    // SAFETY: the caller says so.
-    let name = unsafe { name(cnp) };
-    // SAFETY: the caller says so.
-    let va = unsafe { attributes(vap) };
-    let made = dir.and_then(|dir| create::mkdir(&dir, &name?, va?));
-    // SAFETY: the caller says so.
-    unsafe { store(vpp, made) }
+    unsafe { make(dvp, vpp, cnp, vap, create::mkdir) }
 }
 
 /// See [`create::symlink`].
@@ -194,22 +224,8 @@ pub unsafe extern "C" fn puffs_rs_remove(
     vp: *mut vnode,
     cnp: *mut componentname,
 ) -> c_int {
-    // SAFETY: the operation gives a reference up.
-    let target = unsafe { VnodeRef::new(vp) };
     // SAFETY: the caller says so.
-    let dir = unsafe { file(dvp) };
-    // SAFETY: the caller says so.
-    let name = unsafe { name(cnp) };
-    match (target, dir, name) {
-        (Some(target), Ok(dir), Ok(name)) => Errno::code(remove::remove(&dir, target, &name)),
-        (Some(target), ..) => {
-            if vp != dvp {
-                target.unlock();
-            }
-            Errno::ENXIO.get()
-        }
-        _ => Errno::EINVAL.get(),
-    }
+    unsafe { unlink(dvp, vp, cnp, remove::remove) }
 }
 
 /// See [`remove::rmdir`].
@@ -222,22 +238,8 @@ pub unsafe extern "C" fn puffs_rs_rmdir(
     vp: *mut vnode,
     cnp: *mut componentname,
 ) -> c_int {
-    // SAFETY: the operation gives a reference up.
-    let target = unsafe { VnodeRef::new(vp) };
     // SAFETY: the caller says so.
-    let dir = unsafe { file(dvp) };
-    // SAFETY: the caller says so.
-    let name = unsafe { name(cnp) };
-    match (target, dir, name) {
-        (Some(target), Ok(dir), Ok(name)) => Errno::code(remove::rmdir(&dir, target, &name)),
-        (Some(target), ..) => {
-            if vp != dvp {
-                target.unlock();
-            }
-            Errno::ENXIO.get()
-        }
-        _ => Errno::EINVAL.get(),
-    }
+    unsafe { unlink(dvp, vp, cnp, remove::rmdir) }
 }
 
 /// See [`remove::link`].

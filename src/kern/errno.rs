@@ -24,6 +24,7 @@ errnos! {
     EIO = 5, "Input/output error.";
     ENXIO = 6, "The server is gone.";
     E2BIG = 7, "Does not fit.";
+    EDEADLK = 11, "Would wait for who waits for us.";
     ENOMEM = 12, "Cannot allocate memory.";
     EBUSY = 16, "In use.";
     EEXIST = 17, "Exists already.";
@@ -37,7 +38,6 @@ errnos! {
     EOPNOTSUPP = 45, "Not supported.";
     ESTALE = 70, "The file is not there any more.";
     EPROTO = 96, "The server broke the protocol.";
-    EDEADLK = 11, "Would wait for who waits for us.";
     EJUSTRETURN = -2, "Kernel only: there is no such file, and it may be made.";
     ERESTART = -3, "Kernel only: do it again.";
 }

@@ -45,7 +45,7 @@ pub use uio::{Cookies, Uio};
 pub use vfs::{
     ComponentName, Cred, CredKind, MountEntered, MountHold, MountPtr, StatvfsOut, UserPath, Vnodes,
 };
-pub use vnode::{Put, Vnode, VnodeLocked, VnodeRef};
+pub use vnode::{Put, Vnode, VnodeRef};
 
 /// Ticks of the kernel's clock since boot; wraps.
 pub fn ticks() -> i32 {

@@ -283,38 +283,3 @@ impl Drop for VnodeRef {
         unsafe { sys::pk_vnode_rele(self.0.as_ptr()) };
     }
 }
-
-/// A reference to a vnode that the caller has locked: both are given back on
-/// drop (`vput(9)`), which may sleep.
-pub struct VnodeLocked(VnodeRef);
-
-impl VnodeLocked {
-    /// # Safety
-    /// `vp` is NULL or comes with a reference and the lock, which the handle
-    /// takes over.
-    pub unsafe fn new(vp: *mut sys::vnode) -> Option<VnodeLocked> {
-        // SAFETY: the caller says so.
-        unsafe { VnodeRef::new(vp) }.map(VnodeLocked)
-    }
-
-    /// Gives the lock up and keeps the reference.
-    pub fn unlock(self) -> VnodeRef {
-        self.0.unlock();
-        let kept = core::mem::ManuallyDrop::new(self);
-        VnodeRef(kept.0 .0)
-    }
-}
-
-impl core::ops::Deref for VnodeLocked {
-    type Target = Vnode;
-
-    fn deref(&self) -> &Vnode {
-        &self.0
-    }
-}
-
-impl Drop for VnodeLocked {
-    fn drop(&mut self) {
-        self.0.unlock();
-    }
-}

@@ -1,6 +1,6 @@
 //! Making files.
 
-use super::{attr, lookup, File};
+use super::{attr, lookup, remove, File};
 use crate::{
     abi::{vn, Cookie, Kcn, Kcred, Message, Timespec, Vattr, VnOp, Vtype},
     kern::{ComponentName, Errno, Result, VnodeRef},
@@ -96,7 +96,7 @@ fn make<T: Creation>(
     lookup::needs(dir, op, name)?;
     let mut request = dir.request::<T>()?;
     let parts = request.body()?.parts();
-    subr::makecn(parts.cn, parts.cred, name, mount.config.wants_full_paths());
+    dir.name(parts.cn, parts.cred, name);
     *parts.va = *va;
     fill(&mut request)?;
     dir.ask(&mut request)?;
@@ -128,22 +128,11 @@ fn make<T: Creation>(
 /// The kernel has no vnode for a file that the server made: the server removes
 /// it again (C: `puffs_abortbutton`).
 fn undo(dir: &File, name: &ComponentName<'_>, op: VnOp, cookie: Cookie) {
-    macro_rules! send {
-        ($message:ident) => {
-            dir.request::<vn::$message>().and_then(|mut request| {
-                let message = request.body()?;
-                message.cookie_targ = cookie;
-                let full = dir.mount.config.wants_full_paths();
-                subr::makecn(&mut message.cn, &mut message.cn_cred, name, full);
-                request.ask(&dir.mount, [None; 2])
-            })
-        };
-    }
     // A server that cannot undo it keeps it.
     let _ = if op == VnOp::Mkdir {
-        send!(Rmdir)
+        remove::undo::<vn::Rmdir>(dir, cookie, name)
     } else {
-        send!(Remove)
+        remove::undo::<vn::Remove>(dir, cookie, name)
     };
     lookup::forget(&dir.mount, cookie);
 }

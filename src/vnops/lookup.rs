@@ -9,7 +9,6 @@ use crate::{
     mount::Mount,
     msgif::Request,
     node::{self, Deadline, FileInfo, NodeRef},
-    subr,
 };
 
 /// How long a file is kept that was asked for again although its name was over,
@@ -51,8 +50,7 @@ pub fn lookup(dir: &File, name: &mut ComponentName<'_>) -> Result<VnodeRef> {
 
     let mut request = dir.request::<vn::Lookup>()?;
     let message = request.body()?;
-    let full = config.wants_full_paths();
-    subr::makecn(&mut message.cn, &mut message.cn_cred, name, full);
+    dir.name(&mut message.cn, &mut message.cn_cred, name);
     if dotdot {
         dir.vnode.unlock();
     }
@@ -222,8 +220,7 @@ pub fn abortop(dir: &File, name: &ComponentName<'_>) {
     }
     if let Ok(mut request) = dir.request::<vn::Abortop>() {
         if let Ok(message) = request.body() {
-            let full = dir.mount.config.wants_full_paths();
-            subr::makecn(&mut message.cn, &mut message.cn_cred, name, full);
+            dir.name(&mut message.cn, &mut message.cn_cred, name);
         }
         request.forget(&dir.mount);
     }

@@ -38,11 +38,12 @@ pub mod remove;
 pub mod sync;
 
 use crate::{
-    abi::{Message, Payload, VnOp},
-    kern::{self, Arc, Errno, Result, Sleep, Vnode},
+    abi::{Kcn, Kcred, Message, Payload, VnOp},
+    kern::{self, Arc, ComponentName, Errno, Result, Sleep, Vnode},
     mount::Mount,
     msgif::Request,
     node::{self, Node, NodeRef},
+    subr,
 };
 
 /// A file that the kernel works on: its vnode, which the caller of the
@@ -99,6 +100,12 @@ impl File {
     /// sleep.
     fn request_with<T: Message + Payload>(&self, room: usize) -> Result<Request<T>> {
         Request::with_room(self.node.cookie, room, Sleep::Yes)
+    }
+
+    /// Writes a name in this directory for the server, and who asks for it.
+    fn name(&self, kcn: &mut Kcn, kcred: &mut Kcred, name: &ComponentName<'_>) {
+        let full = self.mount.config.wants_full_paths();
+        subr::makecn(kcn, kcred, name, full);
     }
 
     /// Sends a request about this file and waits for the outcome.

@@ -71,10 +71,15 @@ pub fn strategy(file: &File, buf: Buf) -> Result<()> {
     }
 }
 
+/// Completes a buffer: all of it was moved, or nothing.
+fn finish(buf: Buf, result: Result<()>) -> Result<()> {
+    let resid = result.map_or(buf.count(), |()| 0);
+    buf.done(Errno::code(result), resid);
+    result
+}
+
 fn fail(buf: Buf, error: Errno) -> Result<()> {
-    let resid = buf.count();
-    buf.done(error.get(), resid);
-    Err(error)
+    finish(buf, Err(error))
 }
 
 fn read(file: &File, mut buf: Buf) -> Result<()> {
@@ -106,13 +111,7 @@ fn read(file: &File, mut buf: Buf) -> Result<()> {
         buf.data_mut().copy_from_slice(request.payload(0..len)?);
         Ok(())
     });
-    match read {
-        Ok(()) => {
-            buf.done(0, 0);
-            Ok(())
-        }
-        Err(error) => fail(buf, error),
-    }
+    finish(buf, read)
 }
 
 fn write(file: &File, buf: Buf) -> Result<()> {
@@ -123,8 +122,7 @@ fn write(file: &File, buf: Buf) -> Result<()> {
     };
     // Nobody will ever read it.
     if dying {
-        buf.done(0, 0);
-        return Ok(());
+        return finish(buf, Ok(()));
     }
     let forgets = forgets || file.vnode.is_dying();
     let sleep = if forgets || kern::is_pagedaemon() {
@@ -148,8 +146,7 @@ fn write(file: &File, buf: Buf) -> Result<()> {
     if forgets {
         // Nobody says whether that went well.
         request.forget(&file.mount);
-        buf.done(0, 0);
-        return Ok(());
+        return finish(buf, Ok(()));
     }
     if buf.is_async() {
         request.complete(&file.mount, Completion::Write(buf));
@@ -159,10 +156,7 @@ fn write(file: &File, buf: Buf) -> Result<()> {
         .ask(&mut request)
         .and_then(|()| Ok(request.body()?.resid));
     match left {
-        Ok(0) => {
-            buf.done(0, 0);
-            Ok(())
-        }
+        Ok(0) => finish(buf, Ok(())),
         // A server that takes only a part has failed.
         Ok(_) => fail(buf, Errno::EIO),
         // Pages are taken to be written after any error but this, and a signal

@@ -4,12 +4,12 @@ use super::{lookup, File};
 use crate::{
     abi::{vn, Cookie, Kcn, Kcred, Message, VnOp},
     kern::{ComponentName, Errno, Result, VnodeRef},
+    msgif::Request,
     node::{Node, Touch},
-    subr,
 };
 
 /// What the messages about one name of a known file have in common.
-trait Named: Message {
+pub(super) trait Named: Message {
     fn parts(&mut self) -> (&mut Kcn, &mut Kcred, &mut Cookie);
 }
 
@@ -24,6 +24,20 @@ macro_rules! named {
 }
 
 named! { Remove Rmdir Link }
+
+/// A request about one name in `dir` of the file `cookie`.
+fn named<T: Named>(dir: &File, cookie: Cookie, name: &ComponentName<'_>) -> Result<Request<T>> {
+    let mut request = dir.request::<T>()?;
+    let (cn, cred, target) = request.body()?.parts();
+    *target = cookie;
+    dir.name(cn, cred, name);
+    Ok(request)
+}
+
+/// Has the server take back what it made for the kernel, which could not use it.
+pub(super) fn undo<T: Named>(dir: &File, cookie: Cookie, name: &ComponentName<'_>) -> Result<()> {
+    named::<T>(dir, cookie, name)?.ask(&dir.mount, [None; 2])
+}
 
 /// Removes a name of a file that is no directory (VOP_REMOVE). `dir` is locked,
 /// and so is `file` unless it is the same; that lock is given up.
@@ -47,11 +61,9 @@ fn unlink<T: Named>(dir: &File, file: VnodeRef, name: &ComponentName<'_>) -> Res
     let sent = VnOp::try_from(T::OP)
         .map_err(|_| Errno::EINVAL)
         .and_then(|op| lookup::needs(dir, op, name))
-        .and_then(|()| dir.request::<T>())
-        .and_then(|mut request| {
-            let (cn, cred, target) = request.body()?.parts();
-            *target = node.as_ref().ok_or(Errno::ENXIO)?.cookie;
-            subr::makecn(cn, cred, name, dir.mount.config.wants_full_paths());
+        .and_then(|()| {
+            let cookie = node.as_ref().ok_or(Errno::ENXIO)?.cookie;
+            let mut request = named::<T>(dir, cookie, name)?;
             request.send(&dir.mount);
             Ok(request)
         });
@@ -70,10 +82,7 @@ fn unlink<T: Named>(dir: &File, file: VnodeRef, name: &ComponentName<'_>) -> Res
 pub fn link(dir: &File, file: &File, name: &ComponentName<'_>) -> Result<()> {
     let mount = &dir.mount;
     lookup::needs(dir, VnOp::Link, name)?;
-    let mut request = dir.request::<vn::Link>()?;
-    let (cn, cred, target) = request.body()?.parts();
-    *target = file.node.cookie;
-    subr::makecn(cn, cred, name, mount.config.wants_full_paths());
+    let mut request = named::<vn::Link>(dir, file.node.cookie, name)?;
     request.ask(mount, [Some(&dir.node), Some(&file.node)])?;
     file.node.touch(mount, Touch::CTIME);
     dir.node.touch(mount, Touch::CTIME | Touch::MTIME);
@@ -134,19 +143,8 @@ fn rename_locked(rename: &Rename<'_>) -> Result<()> {
     message.cookie_src = file.node.cookie;
     message.cookie_targdir = to_dir.node.cookie;
     message.cookie_targ = over.as_ref().map_or(Cookie::NULL, |over| over.node.cookie);
-    let full = mount.config.wants_full_paths();
-    subr::makecn(
-        &mut message.cn_src,
-        &mut message.cn_src_cred,
-        &rename.from,
-        full,
-    );
-    subr::makecn(
-        &mut message.cn_targ,
-        &mut message.cn_targ_cred,
-        &rename.to,
-        full,
-    );
+    from_dir.name(&mut message.cn_src, &mut message.cn_src_cred, &rename.from);
+    to_dir.name(&mut message.cn_targ, &mut message.cn_targ_cred, &rename.to);
     from_dir.ask(&mut request)?;
 
     // Somebody may have looked either name up since they were looked up for
