@@ -16,6 +16,6 @@ const STAND_INS: [&str; 9] = [
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     for name in STAND_INS {
-        println!("cargo::rustc-link-arg-bins=-Wl,--export-dynamic-symbol={name}");
+        println!("cargo::rustc-link-arg-bin=puffs-rump=-Wl,--export-dynamic-symbol={name}");
     }
 }

@@ -42,6 +42,17 @@ pub trait Gate {
     fn block(&self, signal: i32) -> Result<()>;
 }
 
+impl<G: Gate + ?Sized> Gate for &G {
+    unsafe fn enter(&self, number: i32, words: &mut [i64; WORDS]) -> Result<i64> {
+        // SAFETY: as the caller's.
+        unsafe { (**self).enter(number, words) }
+    }
+
+    fn block(&self, signal: i32) -> Result<()> {
+        (**self).block(signal)
+    }
+}
+
 /// A kernel, as a thread of it sees it.
 pub struct Kernel<G>(G);
 

@@ -23,35 +23,34 @@ const LIBRARIES: [(&str, bool); 8] = [
     ("librump.so.0", true),
 ];
 
-/// Do with signals nothing (`RUMP_SIGMODEL_IGNORE`): they are [`crate::signals`]'
+/// Do with signals nothing (`RUMP_SIGMODEL_IGNORE`): they are the program's own
 /// business.
 const SIGNALS_IGNORED: c_int = 1;
 
 /// A kernel thread, as its kernel has it.
 #[repr(C)]
-pub(crate) struct RawLwp {
+pub struct RawLwp {
     _opaque: [u8; 0],
 }
 
 /// A `kmutex_t`.
 #[repr(C)]
-pub(crate) struct RawMutex {
+pub struct RawMutex {
     _opaque: [u8; 0],
 }
 
 /// A `kcondvar_t`. A rump kernel uses its first word only.
 #[repr(C)]
-pub(crate) struct RawCondVar {
+pub struct RawCondVar {
     used: *mut c_void,
     free: usize,
 }
 
 impl RawCondVar {
     /// A word that nobody uses; it need not have been initialized.
-    pub(crate) fn free_word(this: *mut RawCondVar) -> *mut usize {
-        // SAFETY: `this` is a condition variable of the kernel's, as every
-        // caller is given it by the kernel; no reference is made.
-        unsafe { &raw mut (*this).free }
+    pub fn free_word(this: *mut RawCondVar) -> *mut usize {
+        this.wrapping_byte_add(std::mem::offset_of!(RawCondVar, free))
+            .cast()
     }
 }
 
@@ -59,8 +58,8 @@ macro_rules! functions {
     ($($(#[$doc:meta])* $name:ident: fn($($arg:ty),*) $(-> $ret:ty)?;)*) => {
         /// Functions of the kernel's. Those with `rumpns_` in their names are
         /// for code that is inside.
-        pub(crate) struct Functions {
-            $($(#[$doc])* pub(crate) $name: unsafe extern "C" fn($($arg),*) $(-> $ret)?,)*
+        pub struct Functions {
+            $($(#[$doc])* pub $name: unsafe extern "C" fn($($arg),*) $(-> $ret)?,)*
         }
 
         impl Functions {
@@ -121,7 +120,7 @@ functions! {
 }
 
 /// How many vnodes the kernel wants to keep: its variable `desiredvnodes`.
-pub(crate) struct DesiredVnodes(*mut u32);
+pub struct DesiredVnodes(*mut u32);
 
 // SAFETY: the kernel reads it at any time, too, and does not mind what it is.
 unsafe impl Send for DesiredVnodes {}
@@ -131,7 +130,7 @@ unsafe impl Sync for DesiredVnodes {}
 static DESIRED_VNODES: OnceLock<DesiredVnodes> = OnceLock::new();
 
 /// Has the kernel forget all vnodes that nobody uses.
-pub(crate) fn drain_vnodes() {
+pub fn drain_vnodes() {
     let Some(&DesiredVnodes(desired)) = DESIRED_VNODES.get() else {
         return;
     };
@@ -156,7 +155,7 @@ static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
 ///
 /// # Panics
 /// If it was not.
-pub(crate) fn functions() -> &'static Functions {
+pub fn functions() -> &'static Functions {
     match FUNCTIONS.get() {
         Some(functions) => functions,
         None => panic!("no kernel is loaded"),
@@ -165,7 +164,7 @@ pub(crate) fn functions() -> &'static Functions {
 
 /// Loads the kernel and boots it. The libraries are found as those of any
 /// program are, by `LD_LIBRARY_PATH` for example.
-pub(crate) fn boot() -> Result<(), String> {
+pub fn boot() -> Result<(), String> {
     console_by_lines();
     let together = std::env::var_os(PRELOAD)
         .is_some_and(|preload| preload.to_string_lossy().contains(LIBRARIES[0].0));

@@ -10,7 +10,6 @@
 //! ```
 
 mod death;
-mod kernel;
 mod signals;
 mod world;
 

@@ -17,7 +17,7 @@
 //! that runs for a moment is not woken in that moment, by `l_mutex`. There the
 //! sender of a signal wakes it.
 
-use crate::kernel::{functions, RawCondVar, RawMutex};
+use rump_kernel::kernel::{functions, RawCondVar, RawMutex};
 use std::{
     cell::{Cell, RefCell},
     ffi::{c_int, c_void},

@@ -1,9 +1,6 @@
 //! The rump kernel as a world for scripted cases.
 
-use crate::{
-    kernel::{self, functions, RawLwp},
-    signals::{self, Signals, SIGKILL},
-};
+use crate::signals::{self, Signals, SIGKILL};
 use puffs_netbsd::{Gate, Kernel, O_CREAT, O_RDWR, WORDS};
 use puffs_rs::{
     abi::KArgs,
@@ -13,6 +10,7 @@ use puffs_script::{
     world::{Ability, Calls, Device, Process, Thread, Work},
     Frame, World,
 };
+use rump_kernel::kernel::{self, functions, RawLwp};
 use std::{
     rc::Rc,
     sync::{Arc, Mutex, MutexGuard, PoisonError},

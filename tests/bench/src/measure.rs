@@ -1,0 +1,178 @@
+//! Counting over a time.
+
+use std::{
+    fmt,
+    sync::{
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        Arc,
+    },
+    time::{Duration, Instant},
+};
+
+/// A counter with a cache line of its own (two, as processors fetch pairs). One
+/// thread writes it.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more. Not an atomic addition: there is one writer.
+    pub(crate) fn add(&self, more: u64) {
+        self.0.store(self.0.load(Relaxed) + more, Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What the threads of a measurement count, and whether they go on.
+pub(crate) struct Counts {
+    /// The calls, a counter for each caller.
+    calls: Vec<Counter>,
+    /// What the server was asked.
+    pub(crate) requests: Counter,
+    /// What the server leaves without an answer.
+    pub(crate) held: Counter,
+    over: AtomicBool,
+}
+
+/// For so long callers may take to begin.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Counts {
+    pub(crate) fn new(callers: usize) -> Arc<Counts> {
+        Arc::new(Counts {
+            calls: (0..callers).map(|_| Counter::default()).collect(),
+            requests: Counter::default(),
+            held: Counter::default(),
+            over: AtomicBool::new(false),
+        })
+    }
+
+    /// Makes a call until it is over; each counts for so many.
+    pub(crate) fn repeat(&self, caller: usize, each: u64, mut call: impl FnMut()) {
+        while !self.over.load(Relaxed) {
+            call();
+            self.calls[caller].add(each);
+        }
+    }
+
+    /// Waits until the server has that many requests that it does not answer.
+    pub(crate) fn wait_for_held(&self, held: usize) -> Result<(), String> {
+        let began = Instant::now();
+        while self.held.get() < held as u64 {
+            if began.elapsed() > PATIENCE {
+                return Err(format!("only {} requests came", self.held.get()));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Waits, measures, and has the callers stop.
+    pub(crate) fn measure(&self, warmup: Duration, time: Duration) -> Measured {
+        std::thread::sleep(warmup);
+        let before = self.look();
+        std::thread::sleep(time);
+        let after = self.look();
+        self.over.store(true, Relaxed);
+        let each = || {
+            let pairs = before.calls.iter().zip(&after.calls);
+            pairs.map(|(before, after)| after - before)
+        };
+        let seconds = (after.at - before.at).as_secs_f64();
+        let calls = each().sum();
+        let busy =
+            (after.usage.user - before.usage.user) + (after.usage.system - before.usage.system);
+        let per_call = |difference: u64| difference as f64 / calls as f64;
+        Measured {
+            calls,
+            seconds,
+            busy: busy as f64 / 1e9 / seconds,
+            requests: per_call(after.requests - before.requests),
+            switches: per_call(after.usage.switches - before.usage.switches),
+            user: per_call(after.usage.user - before.usage.user),
+            system: per_call(after.usage.system - before.usage.system),
+            least: each().min().unwrap_or(0),
+            most: each().max().unwrap_or(0),
+        }
+    }
+
+    fn look(&self) -> Look {
+        Look {
+            // The clock first: what follows is as late in both looks.
+            at: Instant::now(),
+            calls: self.calls.iter().map(Counter::get).collect(),
+            requests: self.requests.get(),
+            usage: usage(),
+        }
+    }
+}
+
+struct Look {
+    at: Instant,
+    calls: Vec<u64>,
+    requests: u64,
+    usage: Usage,
+}
+
+/// What the host says about this process.
+struct Usage {
+    /// How often another thread was given the processor.
+    switches: u64,
+    /// Nanoseconds in the program.
+    user: u64,
+    /// Nanoseconds in the host's kernel.
+    system: u64,
+}
+
+fn usage() -> Usage {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: it fills in a struct of this type; on an error it stays zero.
+    unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) };
+    // SAFETY: it is initialized, with zeroes at least.
+    let usage = unsafe { usage.assume_init() };
+    let nanoseconds =
+        |time: libc::timeval| time.tv_sec as u64 * 1_000_000_000 + time.tv_usec as u64 * 1_000;
+    Usage {
+        switches: (usage.ru_nvcsw + usage.ru_nivcsw) as u64,
+        user: nanoseconds(usage.ru_utime),
+        system: nanoseconds(usage.ru_stime),
+    }
+}
+
+/// What came out. It prints as one line of `name=value` words.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// How many calls were made.
+    pub calls: u64,
+    /// In what time.
+    pub seconds: f64,
+    /// How many processors were used, on average. On one processor it is less
+    /// than 1 if others use that too, or if everybody here waits for time to pass.
+    pub busy: f64,
+    /// What the server was asked, for each call.
+    pub requests: f64,
+    /// How often a thread gave up the processor or lost it, for each call.
+    pub switches: f64,
+    /// Nanoseconds in the program, which a rump kernel is part of, for each call.
+    pub user: f64,
+    /// Nanoseconds in the host's kernel, for each call.
+    pub system: f64,
+    /// The calls of the caller that made the fewest.
+    pub least: u64,
+    /// The calls of the caller that made the most.
+    pub most: u64,
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rate = self.calls as f64 / self.seconds;
+        write!(
+            f,
+            "rate={rate:.1} calls={} seconds={:.4} busy={:.3} requests={:.3} switches={:.3} user={:.0} system={:.0} least={} most={}",
+            self.calls, self.seconds, self.busy, self.requests, self.switches, self.user, self.system, self.least, self.most
+        )
+    }
+}
