@@ -7,6 +7,7 @@ mod anita;
 mod arch;
 mod atf;
 mod audit;
+mod bench;
 mod check;
 mod demo;
 mod elf;
@@ -58,6 +59,7 @@ enum Verb {
     CheckKmod(check::CheckKmod),
     Rump(rump::Rump),
     RumpTest(Box<rump_test::RumpTest>),
+    Bench(Box<bench::Bench>),
     Anita(Box<anita::Anita>),
     GuestTests(guest_tests::GuestTests),
 }
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         Verb::CheckKmod(check) => check.run(),
         Verb::Rump(rump) => rump.run(),
         Verb::RumpTest(test) => test.run(),
+        Verb::Bench(bench) => bench.run(),
         Verb::Anita(anita) => anita.run(),
         Verb::GuestTests(tests) => tests.run(),
     };

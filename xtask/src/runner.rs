@@ -243,6 +243,11 @@ fn run_one(test: &Test, environment: &Environment<'_>, limit: Duration) -> Resul
 
 /// Runs a program, and kills it when the time is over.
 pub fn run_limited(command: &mut Command, limit: Duration) -> Result<Ended> {
+    run_for_output(command, limit).map(|(ended, _)| ended)
+}
+
+/// The same, for what it prints on its standard output when it ends well.
+pub fn run_for_output(command: &mut Command, limit: Duration) -> Result<(Ended, String)> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -274,7 +279,7 @@ pub fn run_limited(command: &mut Command, limit: Duration) -> Result<Ended> {
         thread::sleep(Duration::from_millis(2));
     };
     if status.is_some_and(|status| status.success()) {
-        return Ok(Ended::Well);
+        return Ok((Ended::Well, out.join().unwrap_or_default()));
     }
     let why = match status {
         Some(status) => status.to_string(),
@@ -284,10 +289,11 @@ pub fn run_limited(command: &mut Command, limit: Duration) -> Result<Ended> {
         .map(|reader| reader.join().unwrap_or_default())
         .concat();
     let output = format!("{output}({why})\n");
-    Ok(match status {
+    let ended = match status {
         Some(_) => Ended::Badly(output),
         None => Ended::Late(output),
-    })
+    };
+    Ok((ended, String::new()))
 }
 
 #[cfg(test)]

@@ -50,11 +50,26 @@ impl Counts {
         })
     }
 
-    /// Makes a call until it is over; each counts for so many.
-    pub(crate) fn repeat(&self, caller: usize, each: u64, mut call: impl FnMut()) {
-        while !self.over.load(Relaxed) {
+    /// How many callers there are.
+    pub(crate) fn callers(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// A caller made a call.
+    pub(crate) fn add(&self, caller: usize) {
+        self.calls[caller].add(1);
+    }
+
+    /// Is it not over yet?
+    pub(crate) fn goes_on(&self) -> bool {
+        !self.over.load(Relaxed)
+    }
+
+    /// Makes a call until it is over.
+    pub(crate) fn repeat(&self, caller: usize, mut call: impl FnMut()) {
+        while self.goes_on() {
             call();
-            self.calls[caller].add(each);
+            self.add(caller);
         }
     }
 

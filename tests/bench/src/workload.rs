@@ -1,42 +1,85 @@
 //! The workloads.
 
+mod attributes;
+mod data;
+mod mounts;
+mod names;
+
 use crate::{
     measure::{Counts, Measured},
-    server::{self, Manner},
+    server::Server,
     sys::Sys,
     Place, Plan, Role,
 };
 use puffs_netbsd::{Gate, Kernel, O_RDWR};
 use puffs_rs::{
-    abi::{consts, KArgs, KFLAG_NOCACHE_PAGE},
+    abi::{consts, KArgs, VnOp},
     kern::{Errno, Result},
 };
-use puffs_script::{mount_args, MNT};
+use puffs_script::{ask_for, mount_args, MNT};
 use std::{
-    ffi::CString,
+    ffi::CStr,
     sync::{mpsc, Arc},
-    thread::JoinHandle,
 };
 
 type Ended<T> = std::result::Result<T, String>;
 
-const O_RDONLY: i32 = 0;
+/// Each with what it does to be measured.
+type Workload = (&'static str, fn(&dyn Place, &Plan) -> Ended<Measured>);
+
+const WORKLOADS: [Workload; 18] = [
+    ("floor", floor),
+    ("stat", attributes::stat),
+    ("stat-shared", attributes::stat_shared),
+    ("fstat", attributes::fstat),
+    ("create", names::create),
+    ("absent", names::absent),
+    ("readdir", names::readdir),
+    ("reclaim", names::reclaim),
+    ("read-direct", data::read_direct),
+    ("write-direct", data::write_direct),
+    ("read-random-direct", data::read_random_direct),
+    ("write-random-direct", data::write_random_direct),
+    ("read", data::read),
+    ("write", data::write),
+    ("read-random", data::read_random),
+    ("write-random", data::write_random),
+    ("fsync", data::fsync),
+    ("mount", mounts::mount_and_unmount),
+];
 
 /// Runs one. The threads are still there when it returns, and the mount is.
 ///
 /// # Errors
 /// What failed.
 pub fn run(place: &dyn Place, plan: &Plan) -> Ended<Measured> {
-    match plan.workload.as_str() {
-        "floor" => floor(place, plan),
-        "stat" | "fstat" | "stat-shared" => stat(place, plan),
-        other => Err(format!("there is no workload {other}")),
+    let of_name = |(name, _): &&Workload| *name == plan.workload;
+    match WORKLOADS.iter().find(of_name) {
+        Some((_, workload)) => workload(place, plan),
+        None => {
+            let names: Vec<_> = WORKLOADS.iter().map(|(name, _)| *name).collect();
+            Err(format!("the workloads are {}", names.join(", ")))
+        }
     }
 }
 
 /// The message of an error of the kernel's.
 fn why(what: &str) -> impl FnOnce(Errno) -> String + '_ {
     move |error| format!("{what}: {error:?}")
+}
+
+/// # Panics
+/// If the call failed: what fails is not measured.
+fn must<T>(done: Result<T>, what: &str) -> T {
+    match done {
+        Ok(done) => done,
+        Err(error) => panic!("{what}: {error:?}"),
+    }
+}
+
+/// Opens a file.
+fn open(sys: Sys<'_>, path: &CStr, flags: i32) -> i32 {
+    must(sys.open(path, flags), "open")
 }
 
 /// Runs something as a thread of a process.
@@ -79,7 +122,7 @@ fn floor(place: &dyn Place, plan: &Plan) -> Ended<Measured> {
         Role::Caller,
         Box::new(move |gate| {
             let (sys, mut byte) = (Sys(gate), [0]);
-            of_caller.repeat(0, 1, || {
+            of_caller.repeat(0, || {
                 let done = sys
                     .write(there[1], &byte)
                     .and_then(|_| sys.read(back[0], &mut byte));
@@ -90,103 +133,102 @@ fn floor(place: &dyn Place, plan: &Plan) -> Ended<Measured> {
     Ok(counts.measure(plan.warmup, plan.time))
 }
 
-/// # Panics
-/// If the call failed: what fails is not measured.
-fn must<T>(done: Result<T>, what: &str) -> T {
-    match done {
-        Ok(done) => done,
-        Err(error) => panic!("{what}: {error:?}"),
-    }
-}
-
-/// A mount and its server.
-struct Mounted {
-    counts: Arc<Counts>,
-    _server: JoinHandle<()>,
-}
-
-fn mount(place: &dyn Place, callers: usize, args: KArgs, manner: Manner) -> Ended<Mounted> {
-    let device = enter(place, Role::Server, move |gate| {
-        let kernel = Kernel::new(gate);
-        let device = kernel.open_file("/dev/puffs", O_RDWR)?;
-        kernel.mount_puffs(MNT, &args, device).map(|()| device)
-    })?;
-    let device = device.map_err(why("mount"))?;
-    let counts = Counts::new(callers);
-    let of_server = counts.clone();
-    let server = place.spawn(
-        Role::Server,
-        Box::new(move |gate| server::serve(Sys(gate), device, &of_server, &manner)),
-    );
-    Ok(Mounted {
-        counts,
-        _server: server,
-    })
-}
-
-/// Names are cached, attributes and pages are not, and the server is not told
-/// of what is forgotten.
-fn args() -> KArgs {
+/// What a server of file data is asked for. The server is not told when a file
+/// becomes inactive.
+fn args(flags: u32) -> KArgs {
     let mut args = mount_args();
-    args.flags |= KFLAG_NOCACHE_PAGE;
+    args.flags |= flags;
     args.maxmsglen = consts::MSG_MAXSIZE;
+    ask_for(
+        &mut args,
+        &[
+            VnOp::Create,
+            VnOp::Remove,
+            VnOp::Readdir,
+            VnOp::Read,
+            VnOp::Write,
+            VnOp::Fsync,
+            VnOp::Setattr,
+            VnOp::Reclaim,
+        ],
+    );
     args
 }
 
-/// How a caller asks for attributes.
-enum Target {
-    /// `stat(2)` of a path.
-    Path(CString),
-    /// `fstat(2)` of an open file.
-    Open(i32),
+/// Opens the device and mounts, as the server; returns the descriptor.
+fn mount_here(gate: &dyn Gate, args: &KArgs) -> Result<i32> {
+    let kernel = Kernel::new(gate);
+    let device = kernel.open_file("/dev/puffs", O_RDWR)?;
+    kernel.mount_puffs(MNT, args, device).map(|()| device)
 }
 
-impl Target {
-    /// What the `number`th caller asks about, which calls [`Target::ask`] then.
-    fn of(workload: &str, number: usize, sys: &dyn Gate) -> Target {
-        let file = if workload == "stat-shared" { 0 } else { number };
-        let path = format!("{MNT}/{}", server::name(file));
-        if workload == "fstat" {
-            let open = Kernel::new(sys).open_file(&path, O_RDONLY);
-            return Target::Open(must(open, "open"));
-        }
-        match CString::new(path) {
-            Ok(path) => Target::Path(path),
-            Err(_) => unreachable!("there is no NUL in it"),
-        }
-    }
-
-    fn ask(&self, sys: Sys<'_>) {
-        let done = match self {
-            Target::Path(path) => sys.stat(path),
-            Target::Open(file) => sys.fstat(*file),
-        };
-        must(done, "stat");
-    }
+/// Mounts with these flags, and has the server serve.
+fn mount(place: &dyn Place, callers: usize, flags: u32, mut server: Server) -> Ended<Arc<Counts>> {
+    let args = args(flags);
+    let device = enter(place, Role::Server, move |gate| mount_here(gate, &args))?;
+    let device = device.map_err(why("mount"))?;
+    let counts = Counts::new(callers);
+    let of_server = counts.clone();
+    let serve = move |gate: &dyn Gate| server.serve(Sys(gate), device, &of_server);
+    place.spawn(Role::Server, Box::new(serve));
+    Ok(counts)
 }
 
-/// The attributes of a file, which is one request: they are not cached, and the
-/// name is. Each caller has a file of its own, but in `stat-shared`: there only
-/// one of them is asked about at a time, as NetBSD's puffs keeps a lock of the
-/// file's meanwhile.
-fn stat(place: &dyn Place, plan: &Plan) -> Ended<Measured> {
-    let manner = Manner { hold: plan.callers };
-    let mounted = mount(place, plan.callers, args(), manner)?;
-    let counts = &mounted.counts;
-    for number in 0..plan.outstanding {
-        let file = plan.callers + number;
-        // It waits until the end of the program.
-        let wait = move |gate: &dyn Gate| Target::of("stat", file, gate).ask(Sys(gate));
-        place.spawn(Role::Caller, Box::new(wait));
-    }
-    counts.wait_for_held(plan.outstanding)?;
-    for caller in 0..plan.callers {
-        let (counts, workload) = (counts.clone(), plan.workload.clone());
-        let work = move |gate: &dyn Gate| {
-            let target = Target::of(&workload, caller, gate);
-            counts.repeat(caller, 1, || target.ask(Sys(gate)));
-        };
-        place.spawn(Role::Caller, Box::new(work));
-    }
+/// Mounts with these flags, and has each caller do something again and again that
+/// counts for itself what it did, until the time is over.
+fn each_caller(
+    place: &dyn Place,
+    plan: &Plan,
+    flags: u32,
+    work: impl Fn(&Caller<'_>) + Send + Sync + 'static,
+) -> Ended<Measured> {
+    let counts = mount(place, plan.callers, flags, Server::default())?;
+    begin(place, plan, &counts, work);
     Ok(counts.measure(plan.warmup, plan.time))
+}
+
+/// A thread that makes calls.
+struct Caller<'a> {
+    number: usize,
+    sys: Sys<'a>,
+    counts: &'a Counts,
+}
+
+impl Caller<'_> {
+    /// Does one thing until it is over.
+    fn repeat(&self, call: impl FnMut()) {
+        self.counts.repeat(self.number, call);
+    }
+
+    /// Another number for each time, and none that another caller has.
+    fn numbers(&self) -> impl Iterator<Item = usize> + '_ {
+        let (first, callers) = (self.number, self.counts.callers());
+        let goes_on = |_: &usize| self.counts.goes_on();
+        (first..).step_by(callers).take_while(goes_on)
+    }
+
+    /// A call was made.
+    fn count(&self) {
+        self.counts.add(self.number);
+    }
+}
+
+fn begin(
+    place: &dyn Place,
+    plan: &Plan,
+    counts: &Arc<Counts>,
+    work: impl Fn(&Caller<'_>) + Send + Sync + 'static,
+) {
+    let work = Arc::new(work);
+    for number in 0..plan.callers {
+        let (work, counts) = (work.clone(), counts.clone());
+        let body = move |gate: &dyn Gate| {
+            work(&Caller {
+                number,
+                sys: Sys(gate),
+                counts: &counts,
+            });
+        };
+        place.spawn(Role::Caller, Box::new(body));
+    }
 }

@@ -149,6 +149,14 @@ pub fn drain_vnodes() {
     unsafe { desired.write_volatile(before) };
 }
 
+/// Has the kernel keep so many vnodes that nobody uses, or more.
+pub fn keep_vnodes(count: u32) {
+    if let Some(&DesiredVnodes(desired)) = DESIRED_VNODES.get() {
+        // SAFETY: it is the kernel's variable, and there is no other writer.
+        unsafe { desired.write_volatile(count) };
+    }
+}
+
 static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
 
 /// The functions of the kernel, which was loaded before anything else was done.

@@ -23,6 +23,10 @@ use std::{
 /// A new process starts without open files (`RUMP_RFCFDG`).
 const NO_FILES: i32 = 2;
 
+/// More than any workload has files: the kernel must not have to forget one that
+/// is being measured.
+const VNODES: u32 = 100_000;
+
 const GETPID: i32 = 20;
 
 fn main() -> ExitCode {
@@ -82,6 +86,7 @@ struct Rump {
 impl Rump {
     fn boot() -> std::result::Result<Rump, String> {
         kernel::boot()?;
+        kernel::keep_vnodes(VNODES);
         Ok(Rump {
             server: fork()?,
             caller: fork()?,
