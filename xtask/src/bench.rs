@@ -65,6 +65,9 @@ pub struct Bench {
     /// The processor for what runs on one [default: the last]
     #[arg(long, value_name = "NUMBER")]
     cpu: Option<usize>,
+    /// A server with libpuffs, as NetBSD's tests have it in fs/puffs/h_dtfs: measures that as well
+    #[arg(long, value_name = "PROGRAM")]
+    dtfs: Option<PathBuf>,
     /// List the workloads
     #[arg(long)]
     list: bool,
@@ -147,8 +150,11 @@ pub struct Row {
     pub bytes: Option<u64>,
     /// How many callers there are, for the plot of that.
     pub callers: Option<usize>,
-    /// Does the kernel wait for time to pass, so that the processor is idle?
-    pub sleeps: bool,
+    /// Is the time that of the clock, even on one processor, because the kernel
+    /// waits for something?
+    pub by_clock: bool,
+    /// Does the server have libpuffs?
+    libpuffs: bool,
 }
 
 /// The workload that the others are compared with.
@@ -160,7 +166,8 @@ const fn row(title: &'static str, arguments: &'static str) -> Row {
         arguments,
         bytes: None,
         callers: None,
-        sleeps: false,
+        by_clock: false,
+        libpuffs: false,
     }
 }
 
@@ -178,10 +185,17 @@ const fn transfer(bytes: u64, title: &'static str, arguments: &'static str) -> R
     }
 }
 
+const fn libpuffs(title: &'static str, arguments: &'static str) -> Row {
+    Row {
+        libpuffs: true,
+        ..row(title, arguments)
+    }
+}
+
 const LONG: u64 = 64 * 1024;
 const SHORT: u64 = 4096;
 
-const ROWS: [Row; 30] = [
+const ROWS: [Row; 33] = [
     row(FLOOR, "floor"),
     stat(1, "stat, 1 caller", "stat"),
     stat(2, "stat, 2 callers", "stat --callers 2"),
@@ -197,6 +211,9 @@ const ROWS: [Row; 30] = [
         "stat, 8 callers, 2,048 outstanding",
         "stat --callers 8 --outstanding 2048",
     ),
+    libpuffs("stat, libpuffs, 1 caller", "dtfs"),
+    libpuffs("stat, libpuffs, 8 callers", "dtfs --callers 8"),
+    libpuffs("stat, libpuffs, 64 callers", "dtfs --callers 64"),
     row("create, unlink; 1 caller", "create"),
     row("create, unlink; 8 callers", "create --callers 8"),
     row("stat of an absent name, 1 caller", "absent"),
@@ -219,7 +236,7 @@ const ROWS: [Row; 30] = [
         "reclaim --callers 8",
     ),
     Row {
-        sleeps: true,
+        by_clock: true,
         ..row("mount, unmount", "mount")
     },
 ];
@@ -269,6 +286,9 @@ impl Bench {
     }
 
     fn wants(&self, row: &Row) -> bool {
+        if row.libpuffs && self.dtfs.is_none() {
+            return false;
+        }
         let named = || self.workloads.iter().any(|name| row.title.contains(name));
         row.title == FLOOR || self.workloads.is_empty() || named()
     }
@@ -347,6 +367,9 @@ impl Bench {
         }
         words.push(program.display().to_string());
         words.extend(row.arguments.split(' ').map(str::to_owned));
+        if let (true, Some(server)) = (row.libpuffs, &self.dtfs) {
+            words.extend(["--server".to_owned(), server.display().to_string()]);
+        }
         let seconds = if self.quick { 0.2 } else { self.seconds };
         words.extend(["--seconds".to_owned(), seconds.to_string()]);
         if self.quick {
@@ -395,6 +418,9 @@ impl Bench {
             command += " --quick";
         } else {
             command += &format!(" --rounds {} --seconds {}", self.rounds, self.seconds);
+        }
+        if self.dtfs.is_some() {
+            command += " --dtfs PROGRAM";
         }
         if !self.workloads.is_empty() {
             command += &format!(" --workloads {}", self.workloads.join(","));

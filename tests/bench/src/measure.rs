@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
         Arc,
     },
     time::{Duration, Instant},
@@ -34,6 +34,8 @@ pub(crate) struct Counts {
     pub(crate) requests: Counter,
     /// What the server leaves without an answer.
     pub(crate) held: Counter,
+    /// Another process whose time counts as this one's, by its number; 0 is none.
+    pub(crate) other: AtomicU32,
     over: AtomicBool,
 }
 
@@ -46,6 +48,7 @@ impl Counts {
             calls: (0..callers).map(|_| Counter::default()).collect(),
             requests: Counter::default(),
             held: Counter::default(),
+            other: AtomicU32::new(0),
             over: AtomicBool::new(false),
         })
     }
@@ -114,13 +117,22 @@ impl Counts {
         }
     }
 
+    fn usage(&self) -> Usage {
+        let mut usage = usage();
+        match self.other.load(Relaxed) {
+            0 => {}
+            other => usage.user += time_of(other).unwrap_or(0),
+        }
+        usage
+    }
+
     fn look(&self) -> Look {
         Look {
             // The clock first: what follows is as late in both looks.
             at: Instant::now(),
             calls: self.calls.iter().map(Counter::get).collect(),
             requests: self.requests.get(),
-            usage: usage(),
+            usage: self.usage(),
         }
     }
 }
@@ -157,6 +169,13 @@ fn usage() -> Usage {
     }
 }
 
+/// Nanoseconds that a process of one thread has had the processor. (It is a
+/// Linux process: only a rump kernel has servers that are others.)
+fn time_of(process: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/schedstat")).ok()?;
+    text.split(' ').next()?.parse().ok()
+}
+
 /// What came out. It prints as one line of `name=value` words.
 #[derive(Clone, Debug)]
 pub struct Measured {
@@ -171,7 +190,8 @@ pub struct Measured {
     pub requests: f64,
     /// How often a thread gave up the processor or lost it, for each call.
     pub switches: f64,
-    /// Nanoseconds in the program, which a rump kernel is part of, for each call.
+    /// Nanoseconds in the program, which a rump kernel is part of, and in the server
+    /// if that is another, for each call.
     pub user: f64,
     /// Nanoseconds in the host's kernel, for each call.
     pub system: f64,

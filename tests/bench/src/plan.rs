@@ -1,6 +1,6 @@
 //! What is to be measured, as the command line says it.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// One measurement.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub struct Plan {
     pub callers: usize,
     /// How many requests of other callers the server leaves without an answer.
     pub outstanding: usize,
+    /// A server with libpuffs, for workloads that need one.
+    pub server: Option<PathBuf>,
     /// For how long it is measured.
     pub time: Duration,
     /// For how long nothing is measured before that.
@@ -20,7 +22,7 @@ pub struct Plan {
 impl Plan {
     /// How it is written.
     pub const USAGE: &'static str =
-        "WORKLOAD [--callers N] [--outstanding N] [--seconds S] [--warmup S]";
+        "WORKLOAD [--callers N] [--outstanding N] [--server PROGRAM] [--seconds S] [--warmup S]";
 
     /// What the arguments say.
     ///
@@ -34,6 +36,7 @@ impl Plan {
             workload: (*workload).into(),
             callers: 1,
             outstanding: 0,
+            server: None,
             time: Duration::from_secs(1),
             warmup: Duration::from_millis(300),
         };
@@ -44,6 +47,7 @@ impl Plan {
             match name {
                 "--callers" => plan.callers = count(value)?.max(1),
                 "--outstanding" => plan.outstanding = count(value)?,
+                "--server" => plan.server = Some(value.into()),
                 "--seconds" => plan.time = seconds(value)?,
                 "--warmup" => plan.warmup = seconds(value)?,
                 _ => return Err(format!("there is no option {name}")),

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod data;
+mod dtfs;
 mod mounts;
 mod names;
 
@@ -27,7 +28,7 @@ type Ended<T> = std::result::Result<T, String>;
 /// Each with what it does to be measured.
 type Workload = (&'static str, fn(&dyn Place, &Plan) -> Ended<Measured>);
 
-const WORKLOADS: [Workload; 18] = [
+const WORKLOADS: [Workload; 19] = [
     ("floor", floor),
     ("stat", attributes::stat),
     ("stat-shared", attributes::stat_shared),
@@ -45,6 +46,7 @@ const WORKLOADS: [Workload; 18] = [
     ("read-random", data::read_random),
     ("write-random", data::write_random),
     ("fsync", data::fsync),
+    ("dtfs", dtfs::stat),
     ("mount", mounts::mount_and_unmount),
 ];
 

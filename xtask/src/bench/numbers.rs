@@ -118,7 +118,7 @@ impl Results {
     /// Calls a second. On one processor that is a second of the processor's: if
     /// something else had it for a while, that is not counted.
     fn rate(&self, row: &Row, measured: &Measured) -> f64 {
-        if self.setting.is_pinned() && !row.sleeps {
+        if self.setting.is_pinned() && !row.by_clock {
             measured.rate / measured.busy
         } else {
             measured.rate
@@ -151,7 +151,7 @@ impl Results {
     /// The least part of the processor that a measurement had.
     pub fn least_busy(&self) -> f64 {
         let both = |series| [Side::Stock, Side::Ours].map(|side| (series, side));
-        let rows = self.rows.iter().filter(|series| !series.row.sleeps);
+        let rows = self.rows.iter().filter(|series| !series.row.by_clock);
         let each = rows.flat_map(both);
         each.flat_map(|(series, side)| series.good(side))
             .map(|measured| measured.busy)

@@ -68,11 +68,12 @@ fn callers(results: &Results, path: &Path) -> Result<bool> {
         .x_label_area_size(36)
         .y_label_area_size(56)
         .caption("stat(2), thousands of calls a second", ("sans-serif", 16))
-        .build_cartesian_2d((0.9..last * 1.1).log_scale(), 0.0..most * 1.08)
+        .build_cartesian_2d((0.9..last * 1.1).log_scale().base(2.0), 0.0..most * 1.08)
         .map_err(failed)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
         .x_desc("callers")
         .x_label_formatter(&|callers| format!("{callers:.0}"))
         .y_label_formatter(&|rate| format!("{rate:.0}"))
@@ -100,6 +101,7 @@ fn callers(results: &Results, path: &Path) -> Result<bool> {
     }
     chart
         .configure_series_labels()
+        .position(SeriesLabelPosition::LowerLeft)
         .background_style(WHITE.mix(0.8))
         .border_style(FLOOR)
         .draw()
@@ -131,12 +133,13 @@ fn ratios(results: &Results, path: &Path) -> Result<bool> {
         .y_label_area_size(260)
         .caption("ours/stock, calls a second", ("sans-serif", 16))
         // The first is at the top.
-        .build_cartesian_2d(0.0..most, (0..rows).into_segmented())
+        .build_cartesian_2d(0.0..most, (0..rows - 1).into_segmented())
         .map_err(failed)?;
     let nth_from_below = |row: usize| rows - 1 - row;
     chart
         .configure_mesh()
         .disable_y_mesh()
+        .light_line_style(TRANSPARENT)
         .y_labels(rows)
         .y_label_formatter(&|segment| match segment {
             SegmentValue::CenterOf(row) if *row < rows => ratios[nth_from_below(*row)].0.to_owned(),
@@ -161,10 +164,7 @@ fn ratios(results: &Results, path: &Path) -> Result<bool> {
         PathElement::new([(ratio.min, row.clone()), (ratio.max, row)], OURS)
     });
     chart.draw_series(whiskers).map_err(failed)?;
-    let equal = [
-        (1.0, SegmentValue::Exact(0)),
-        (1.0, SegmentValue::Exact(rows)),
-    ];
+    let equal = [(1.0, SegmentValue::Exact(0)), (1.0, SegmentValue::Last)];
     chart
         .draw_series([PathElement::new(equal, STOCK.stroke_width(2))])
         .map_err(failed)?;

@@ -2,9 +2,9 @@
 //! `bench` calls this.
 //!
 //! ```text
-//! puffs-rump-bench WORKLOAD [--callers N] [--outstanding N] [--seconds S] [--warmup S]
-//!                                measures, with the libraries of LD_LIBRARY_PATH, and
-//!                                prints one line
+//! puffs-rump-bench WORKLOAD [--callers N] [--outstanding N] [--server PROGRAM]
+//!                  [--seconds S] [--warmup S]
+//!         measures, with the libraries of LD_LIBRARY_PATH, and prints one line
 //! ```
 //!
 //! It has none of the stand-ins of `puffs-rump`: no signal ends a sleep, and
