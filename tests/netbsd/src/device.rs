@@ -6,7 +6,7 @@ use puffs_rs::{
     kern::{Errno, Result},
 };
 use puffs_script::{world::Calls, Frame};
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 use zerocopy::IntoBytes;
 
 const READ: i32 = 3;
@@ -21,6 +21,12 @@ const EVFILT_READ: u32 = 0;
 
 /// Longer than any frame.
 const FRAME_ROOM: usize = 512 * 1024;
+
+thread_local! {
+    /// Where a thread reads its frames to: to make that much room for each of
+    /// them would cost more than what it is read for.
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 #[allow(clippy::missing_errors_doc)] // Each fails with what the kernel says.
 impl<G: Gate> Kernel<G> {
@@ -42,11 +48,10 @@ impl<G: Gate> Kernel<G> {
     /// The next frame, waiting for it.
     pub fn read_frame(&self, fd: i32) -> Result<Frame> {
         loop {
-            match self.read_part(fd, FRAME_ROOM) {
-                Ok(bytes) => return Ok(Frame::from_bytes(&bytes)),
+            match self.read_whole(fd) {
                 // Somebody else is in `try_read_frame`.
                 Err(Errno::EWOULDBLOCK) => std::thread::yield_now(),
-                Err(error) => return Err(error),
+                read => return read,
             }
         }
     }
@@ -54,13 +59,22 @@ impl<G: Gate> Kernel<G> {
     /// The next frame, if there is one.
     pub fn try_read_frame(&self, fd: i32) -> Result<Option<Frame>> {
         self.set_nonblocking(fd, true)?;
-        let read = self.read_part(fd, FRAME_ROOM);
+        let read = self.read_whole(fd);
         self.set_nonblocking(fd, false)?;
         match read {
-            Ok(bytes) => Ok(Some(Frame::from_bytes(&bytes))),
+            Ok(frame) => Ok(Some(frame)),
             Err(Errno::EWOULDBLOCK) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn read_whole(&self, fd: i32) -> Result<Frame> {
+        let mut room = ROOM.take();
+        room.resize(FRAME_ROOM, 0);
+        let read = self.call(READ, [int(fd), Arg::Out(&mut room)]);
+        let frame = read.map(|len| Frame::from_bytes(&room[..len as usize]));
+        ROOM.set(room);
+        frame
     }
 
     /// `read(2)` with so much room.
