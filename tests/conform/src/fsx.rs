@@ -12,9 +12,13 @@
 //! its own on a file of its own. One that shows a difference is made short and
 //! is played again by its seed alone.
 
-use crate::sequence::{hunt, Dice, Difference};
-use puffs_rs::kern::Result;
-use puffs_script::world::{Calls, Fd, How, Mapping};
+use crate::{
+    bed::path,
+    sequence::{hunt, Dice, Difference},
+    Bed, Flags,
+};
+use puffs_rs::{abi::Cookie, kern::Result};
+use puffs_script::world::{Ability, Calls, Fd, How, Mapping};
 use std::{cell::Cell, ops::Range, sync::OnceLock};
 
 /// How many operations there are in a sequence at most.
@@ -216,6 +220,28 @@ pub struct Ground<'a> {
     pub cached: bool,
     /// What the server has in the file of this number, where it can be asked.
     pub stored: Option<&'a dyn Fn(u64) -> Vec<u8>>,
+}
+
+/// Plays so many operations on a file of a fresh mount, see [`Ground::play`].
+///
+/// # Errors
+/// The same.
+pub fn play_on(
+    b: &Bed<'_>,
+    seed: u64,
+    steps: usize,
+    say: &mut dyn FnMut(u64, usize),
+) -> Outcome<()> {
+    let cached = !b.flags.has(Flags::NOCACHE_PAGE);
+    let stored = |number| b.stored(Cookie(number as usize));
+    let ground = Ground {
+        calls: b.calls(),
+        path: path("f"),
+        maps: cached && b.can(Ability::Mmap),
+        cached,
+        stored: Some(&stored),
+    };
+    ground.play(seed, steps, say)
 }
 
 impl Ground<'_> {

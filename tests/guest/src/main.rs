@@ -14,6 +14,8 @@
 //! puffs-guest fsx --dir DIR [--seed N] [--steps N] [--no-mmap]
 //!                            random operations on a file in a directory, of whatever
 //!                            file system that is
+//! puffs-guest fsx --mount FLAGS [--seed N] [--steps N]
+//!                            the same on a mount of its own, with the flags of a check
 //! ```
 
 // On other systems it is only compiled.
@@ -21,6 +23,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod fsx;
+#[cfg(target_arch = "x86_64")]
+mod here;
 #[cfg(target_arch = "x86_64")]
 mod raw;
 #[cfg(target_arch = "x86_64")]

@@ -20,7 +20,8 @@ use std::{
 pub(crate) const USAGE: &str = "puffs-guest list | play CASE \
     | run [--stock] [--module FILE] [--limit SECONDS] [--after CASE] [--filter TEXT]... \
     [--without TEXT]... \
-    | fsx --dir DIR [--seed N] [--steps N] [--no-mmap]";
+    | fsx --dir DIR [--seed N] [--steps N] [--no-mmap] \
+    | fsx --mount FLAGS [--seed N] [--steps N]";
 
 /// How long a case may take, in seconds, unless something else is said.
 const LIMIT: u64 = 60;

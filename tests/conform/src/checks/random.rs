@@ -6,14 +6,11 @@
 //! `PUFFS_CONFORM_STEPS` have each of these checks play another one.
 
 use crate::{
-    bed::path,
-    fsx::Ground,
+    fsx::play_on,
     model::{program, Model, Op, Real},
     sequence::{hunt, wanted, Difference},
     Bed, Check, Flags, Outcome,
 };
-use puffs_rs::abi::Cookie;
-use puffs_script::world::Ability;
 use std::cell::Cell;
 
 const FAMILY: &str = "random";
@@ -58,16 +55,7 @@ fn play(b: &Bed<'_>, seed: u64) {
 
 fn play_content(b: &Bed<'_>, seed: u64) {
     let (seed, steps) = wanted(seed, CONTENT_STEPS);
-    let cached = !b.flags.has(Flags::NOCACHE_PAGE);
-    let stored = |number| b.stored(Cookie(number as usize));
-    let ground = Ground {
-        calls: b.calls(),
-        path: path("f"),
-        maps: cached && b.can(Ability::Mmap),
-        cached,
-        stored: Some(&stored),
-    };
-    if let Err(found) = ground.play(seed, steps, &mut |_, _| {}) {
+    if let Err(found) = play_on(b, seed, steps, &mut |_, _| {}) {
         panic!("{found}");
     }
 }
