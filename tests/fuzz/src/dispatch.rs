@@ -88,6 +88,9 @@ const PIECES: [usize; 4] = [0, 8, 100, 4096];
 /// then, and booted again.
 const LIFETIME: usize = 20_000;
 
+/// The longest time to live, and the time until the service thread looks, in ticks.
+const FOR_EVER: i64 = i32::MAX as i64 / 2 + 1001;
+
 /// What an unmount sleeps for.
 const DRAINED: &str = "puffsref";
 
@@ -282,6 +285,10 @@ impl World {
         }
         if self.kernel.vnodes() != self.vnodes {
             self.kernel.shrink();
+            if self.stations[kind].ttl {
+                // The service thread remembers a node until its time is over.
+                self.kernel.advance(FOR_EVER);
+            }
         }
         self.stations[kind].serve(Server::settle);
         oracle::console(&self.kernel, lines + 2 * frames + 64);
@@ -1341,6 +1348,13 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
     // The system call that looks a file up leaves it to the clock.
     let body = [operation, 6, 0, reply, 0, 0, 0, wait, 11, read, 0, wait, 11];
     add("expiry".into(), 1, 0, &body);
+    // A directory that is made, and whose name holds for long.
+    let (none, ttl) = ([0x84, 0, 2], [0x01, 0, 0, 2, 101]);
+    let mut body = Writer::default();
+    body.bytes(&[operation, 9, 0, read, 0, reply, 0])
+        .bytes(&none);
+    body.bytes(&[read, 0, reply, 0]).bytes(&ttl);
+    add("long-lived".into(), 1, 0, &body.finish());
     for op in 0..6 {
         let body = [flush, op, op % 3, 0, 0, wait, 0, flush, op, 1, 1, 4];
         add(format!("flush-{op}"), op % 4, 0, &body);
