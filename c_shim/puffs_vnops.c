@@ -27,6 +27,8 @@
 #include "puffs_rs.h"
 #include "puffs_vnops.h"
 
+CTASSERT(sizeof(register_t) == sizeof(ptrdiff_t));
+
 /*
  * Names.
  */
@@ -245,7 +247,9 @@ puffs_vnop_pathconf(void *v)
 {
 	struct vop_pathconf_args *ap = v;
 
-	return puffs_rs_pathconf(ap->a_vp, ap->a_name, ap->a_retval);
+	/* A register_t is unsigned on some ports. */
+	return puffs_rs_pathconf(ap->a_vp, ap->a_name,
+	    (ptrdiff_t *)ap->a_retval);
 }
 
 static int

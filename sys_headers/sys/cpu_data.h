@@ -2,7 +2,9 @@
  * Copyright (c) 2026 The puffs-rs developers.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * The common part of struct cpu_info, as far as inline functions look at it.
+ * The common part of struct cpu_info, with the members that inline functions
+ * look at which nobody calls here.  They are not where they seem to be, nor
+ * is anything behind them in struct cpu_info: see unknown.h.
  */
 
 #ifndef _PUFFS_RS_SYS_CPU_DATA_H_
@@ -11,9 +13,12 @@
 #include <sys/intr.h>
 #include <sys/sched.h>
 
+#include <unknown.h>
+
 struct lwp;
 
 struct cpu_data {
+	char cpu_unknown[UNKNOWN_SIZE];
 	struct schedstate_percpu cpu_schedstate;
 	struct lwp *cpu_idlelwp;
 };

@@ -10,10 +10,7 @@
 
 #include <sys/types.h>
 
-struct kauth_cred;
 struct uucred;
-
-typedef struct kauth_cred *kauth_cred_t;
 
 /* Not credentials, but words for whose they are. */
 #define	NOCRED	((kauth_cred_t)-1)

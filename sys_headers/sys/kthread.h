@@ -11,8 +11,6 @@
 #include <sys/types.h>
 #include <sys/lwp.h>
 
-#define	KTHREAD_MPSAFE	0x02
-
 int	kthread_create(pri_t, int, struct cpu_info *, void (*)(void *), void *,
 	    lwp_t **, const char *, ...) __printflike(7, 8);
 void	kthread_exit(int) __dead;

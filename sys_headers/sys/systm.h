@@ -22,12 +22,19 @@ typedef int (*copyout_t)(const void *, void *, size_t);
 int	enosys(void);
 int	eopnotsupp(void);
 
-/* Functions here: how a module's are made of the lock is the kernel's. */
-void	KERNEL_LOCK(int, struct lwp *);
-void	KERNEL_UNLOCK_ONE(struct lwp *);
+/* A module takes the lock whether or not the kernel has one. */
+void	_kernel_lock(int);
+void	_kernel_unlock(int, int *);
+
+#ifndef COMPARE
+#define	KERNEL_LOCK(count, lwp)		_kernel_lock(count)
+#define	KERNEL_UNLOCK_ONE(lwp)		_kernel_unlock(1, NULL)
+#endif
+
+bool	kpreempt_disabled(void);
 
 void	panic(const char *, ...) __dead __printflike(1, 2);
-int	printf(const char *, ...) __printflike(1, 2);
+void	printf(const char *, ...) __printflike(1, 2);
 
 int	uiomove(void *, size_t, struct uio *);
 

@@ -13,5 +13,6 @@
 typedef struct vmem vmem_t;
 typedef uintptr_t vmem_addr_t;
 typedef size_t vmem_size_t;
+typedef unsigned int vm_flag_t;
 
 #endif /* _PUFFS_RS_SYS_VMEM_H_ */

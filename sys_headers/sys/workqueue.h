@@ -8,8 +8,10 @@
 #ifndef _PUFFS_RS_SYS_WORKQUEUE_H_
 #define _PUFFS_RS_SYS_WORKQUEUE_H_
 
+#ifndef COMPARE
 struct work {
 	void *wk_dummy;
 };
+#endif
 
 #endif /* _PUFFS_RS_SYS_WORKQUEUE_H_ */

@@ -327,7 +327,7 @@ impl Anita {
         let work = paths::target().join("kmod").join(self.arch.to_string());
         let module = work.join("puffs.kmod");
         if let Some(headers) = &self.headers {
-            Kmod::of(headers, self.arch, &self.options, &module).run()?;
+            Kmod::of_tree(headers, self.arch, &self.options, &module).run()?;
         }
         ensure!(
             module.is_file(),

@@ -26,6 +26,9 @@ impl fmt::Display for Arch {
 }
 
 impl Arch {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Amd64, Self::I386, Self::Aarch64];
+
     /// The port whose objects have this `e_machine`.
     pub fn of_machine(machine: u16) -> Option<Self> {
         match machine {
@@ -54,6 +57,15 @@ impl Arch {
         }
     }
 
+    /// The system whose GNU ld and objcopy know the port, where they are not the
+    /// host's own: they have its name in front of theirs.
+    pub fn gnu_triple(self) -> &'static str {
+        match self {
+            Self::Amd64 | Self::I386 => "x86_64-linux-gnu",
+            Self::Aarch64 => "aarch64-linux-gnu",
+        }
+    }
+
     /// What GNU ld calls the port.
     pub fn ld_emulation(self) -> &'static str {
         match self {
@@ -64,12 +76,13 @@ impl Arch {
     }
 
     /// The directories of `sys/arch` whose `include` is known to sources under
-    /// their own name. The first is the port's own, also known as `machine`.
+    /// their own name. The first is the port's own, also known as `machine`;
+    /// for aarch64 that of its generic kernel, `evbarm`.
     pub fn include_dirs(self) -> &'static [&'static str] {
         match self {
             Self::Amd64 => &["amd64", "x86", "i386"],
             Self::I386 => &["i386", "x86"],
-            Self::Aarch64 => &["aarch64", "arm"],
+            Self::Aarch64 => &["evbarm", "aarch64", "arm"],
         }
     }
 

@@ -5,7 +5,7 @@
 //! has stubs of NetBSD's shared libraries: what it makes is a dynamic program.
 //! Of a NetBSD's own libraries GNU ld makes a static one.
 
-use crate::{paths, setup, sh, toolchain};
+use crate::{arch::Arch, paths, setup, sh, toolchain};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::{
@@ -113,7 +113,7 @@ fn static_flags(libraries: &Path, work: &Path) -> Result<Vec<String>> {
     for name in UNUSED_LIBRARIES {
         sh::write(&empty.join(format!("lib{name}.a")), "!<arch>\n")?;
     }
-    let ld = toolchain::ld("elf_x86_64")?;
+    let ld = toolchain::ld(Arch::Amd64)?;
     let object = |name: &str| libraries.join(name).display().to_string();
     let mut flags = vec![
         format!("-Clinker={}", ld.get_program().to_string_lossy()),

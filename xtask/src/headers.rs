@@ -1,12 +1,91 @@
-//! A NetBSD kernel source tree, for its headers.
+//! The headers that kernel code is compiled with: those of a source tree, or
+//! those that NetBSD installs, and `sys_headers` for what it does not.
 
-use crate::{arch::Arch, setup, sh};
+use crate::{arch::Arch, paths, setup, sh};
 use anyhow::{bail, ensure, Context, Result};
+use clap::ValueEnum;
 use std::{
+    fmt,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
 };
+
+/// A release of NetBSD whose installed headers there are without NetBSD: a
+/// version of PyPI's package `ziglang` brings them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Installed {
+    /// NetBSD 10.1
+    #[value(name = "10.1")]
+    V10_1,
+    /// NetBSD 11.0
+    #[value(name = "11.0")]
+    V11_0,
+}
+
+impl fmt::Display for Installed {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::V10_1 => "10.1",
+            Self::V11_0 => "11.0",
+        })
+    }
+}
+
+impl Installed {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::V10_1, Self::V11_0];
+    /// The latest.
+    pub const LATEST: Self = Self::V11_0;
+
+    /// The version, as `__NetBSD_Version__` has it: the package took that out of
+    /// `sys/param.h`.
+    pub fn version(self) -> u32 {
+        match self {
+            Self::V10_1 => 1_001_000_000,
+            Self::V11_0 => 1_100_000_000,
+        }
+    }
+
+    /// The version of the package.
+    pub fn ziglang(self) -> &'static str {
+        match self {
+            Self::V10_1 => "0.16.0",
+            Self::V11_0 => "0.17.0",
+        }
+    }
+
+    /// The revision of `sys/param.h`, of the release's branch, by which its
+    /// headers are known to be its.
+    fn param_revision(self) -> &'static str {
+        match self {
+            Self::V10_1 => "1.722.2.10",
+            Self::V11_0 => "1.738.2.9",
+        }
+    }
+
+    /// Adds to a compiler's command where the headers are, and the version.
+    pub fn add_to(self, compiler: &mut Command, arch: Arch) -> Result<()> {
+        let dir = setup::netbsd_headers(self)?;
+        let param = sh::read(&dir.join("generic-netbsd/sys/param.h"))?;
+        let revision = format!("param.h,v {} ", self.param_revision());
+        ensure!(
+            String::from_utf8_lossy(&param).contains(&revision),
+            "the headers in {} are not those of NetBSD {self}",
+            dir.display()
+        );
+        compiler
+            .arg("-U__NetBSD_Version__")
+            .arg(format!("-D__NetBSD_Version__={}", self.version()))
+            .arg("-I")
+            .arg(paths::sys_headers());
+        let of_port = format!("{}-netbsd-none", arch.zig_name());
+        for name in [of_port.as_str(), "generic-netbsd"] {
+            compiler.arg("-isystem").arg(dir.join(name));
+        }
+        Ok(())
+    }
+}
 
 /// A kernel source tree.
 pub struct KernelTree {
@@ -70,7 +149,7 @@ impl KernelTree {
         }
         if self.common().is_none() {
             symlink(
-                setup::netbsd_headers()?.join("generic-netbsd/prop"),
+                setup::netbsd_headers(Installed::LATEST)?.join("generic-netbsd/prop"),
                 dir.join("prop"),
             )?;
         }

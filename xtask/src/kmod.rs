@@ -3,7 +3,10 @@
 //! The module is one relocatable object, made of
 //!
 //! 1. the Rust library, compiled for the kernel of the port,
-//! 2. the shim, compiled against the headers of that kernel's source tree.
+//! 2. the shim, compiled against the headers of that kernel's source tree, or
+//!    against those that NetBSD installs. The latter do not say everything that
+//!    a kernel's structures are made of; that nothing in the shim depends on
+//!    what they leave out is proven at each build (`sys_headers/README.md`).
 //!
 //! GNU ld merges them by `etc/kmod.ld`. Then every global symbol becomes a
 //! local one, as the kernel rejects a module that defines a global symbol of
@@ -17,7 +20,7 @@ use crate::{
     arch::Arch,
     check::{self, Rules},
     elf::Elf,
-    headers::KernelTree,
+    headers::{Installed, KernelTree},
     paths, rustlib, setup, sh, shim, toolchain,
 };
 use anyhow::{bail, ensure, Result};
@@ -25,14 +28,18 @@ use clap::Args;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// Builds puffs.kmod for a kernel
 #[derive(Args)]
 pub struct Kmod {
+    /// The kernel's release, of those that need no source tree
+    #[arg(long, value_enum, default_value_t = Installed::LATEST, conflicts_with = "headers")]
+    release: Installed,
     /// The kernel's source tree (its directory sys, or the one above), for its headers
     #[arg(long, value_name = "DIR")]
-    headers: PathBuf,
+    headers: Option<PathBuf>,
     /// The port
     #[arg(long, value_enum, default_value_t = Arch::Amd64)]
     arch: Arch,
@@ -61,7 +68,7 @@ pub struct Object {
 impl Object {
     /// Makes the object and its header.
     pub fn run(&self) -> Result<()> {
-        setup::c_tools()?;
+        setup::c_tools(self.arch)?;
         let work = paths::target().join("object").join(self.arch.to_string());
         let _lock = sh::lock(&work)?;
         let dir = self.out.clone().unwrap_or_else(|| work.clone());
@@ -71,6 +78,7 @@ impl Object {
         link_library(self.arch, &library, &whole)?;
         let out = dir.join("puffs_rs.o");
         strip(
+            self.arch,
             &whole,
             &out,
             &[
@@ -99,12 +107,22 @@ const BALLAST: [&str; 8] = [
 ];
 
 impl Kmod {
-    /// What makes a module for another verb.
-    pub fn of(headers: &Path, arch: Arch, options: &[String], out: &Path) -> Self {
+    /// What makes a module for another verb, for the kernel of a source tree.
+    pub fn of_tree(headers: &Path, arch: Arch, options: &[String], out: &Path) -> Self {
         Self {
-            headers: headers.to_owned(),
-            arch,
+            headers: Some(headers.to_owned()),
             options: options.to_vec(),
+            ..Self::of_release(Installed::LATEST, arch, out)
+        }
+    }
+
+    /// The same for a release.
+    pub fn of_release(release: Installed, arch: Arch, out: &Path) -> Self {
+        Self {
+            release,
+            headers: None,
+            arch,
+            options: Vec::new(),
             kernel: Vec::new(),
             out: Some(out.to_owned()),
         }
@@ -112,10 +130,22 @@ impl Kmod {
 
     /// Builds the module and checks it.
     pub fn run(&self) -> Result<()> {
-        setup::c_tools()?;
+        setup::c_tools(self.arch)?;
+        let library = rustlib::build(self.arch.rust_target(), &[])?;
+        self.make(&library)
+    }
+
+    /// Makes the module with a Rust library that is there, and checks it.
+    pub fn make(&self, library: &Path) -> Result<()> {
         let arch = self.arch;
-        let tree = KernelTree::open(&self.headers)?;
-        let version = tree.version()?;
+        let tree = match &self.headers {
+            Some(dir) => Some(KernelTree::open(dir)?),
+            None => None,
+        };
+        let version = match &tree {
+            Some(tree) => tree.version()?,
+            None => self.release.version(),
+        };
 
         let work = paths::target().join("kmod").join(arch.to_string());
         let _lock = sh::lock(&work)?;
@@ -125,14 +155,18 @@ impl Kmod {
             "building puffs.kmod for NetBSD/{arch}, version {version}"
         ));
 
-        let library = rustlib::build(arch.rust_target(), &[])?;
-        let shim = self.compile_shim(&tree, &build)?;
+        sh::say("compiling the shim");
+        rustlib::write_header(&build)?;
+        let shim = match &tree {
+            Some(tree) => self.compile_with_tree(tree, &build)?,
+            None => self.compile_with_installed(&build)?,
+        };
 
         sh::say("linking");
         let whole = build.join("puffs.kmod");
-        link(arch, &whole, &[any_global(&shim)?], shim.iter(), &library)?;
+        link(arch, &whole, &[any_global(&shim)?], shim.iter(), library)?;
         let out = self.out.clone().unwrap_or_else(|| work.join("puffs.kmod"));
-        finish(&whole, &out)?;
+        finish(arch, &whole, &out)?;
 
         sh::say(format!("checking {}", out.display()));
         check::run(
@@ -144,22 +178,78 @@ impl Kmod {
         Ok(())
     }
 
-    fn compile_shim(&self, tree: &KernelTree, build: &Path) -> Result<Vec<PathBuf>> {
-        sh::say("compiling the shim");
+    /// The compiler of both ways, which has no headers yet.
+    fn compiler(&self) -> Command {
+        let mut clang = shim::compiler(Some(self.arch.clang_triple()));
+        clang
+            .args(self.arch.c_flags())
+            .args(["-fno-pic", "-D_KERNEL", "-D_MODULE", "-D_LKM"])
+            .args(self.options.iter().map(|option| format!("-D{option}")));
+        clang
+    }
+
+    /// Compiles the shim against a source tree, and compares what `sys_headers`
+    /// says with that.
+    fn compile_with_tree(&self, tree: &KernelTree, build: &Path) -> Result<Vec<PathBuf>> {
         let links = build.join("include");
         tree.link_machine(self.arch, &links)?;
-        rustlib::write_header(build)?;
-        shim::compile(build, || {
-            let mut clang = shim::compiler(Some(self.arch.clang_triple()));
-            clang
-                .args(self.arch.c_flags())
-                .args(["-fno-pic", "-D_KERNEL", "-D_MODULE", "-D_LKM"])
-                .args(self.options.iter().map(|option| format!("-D{option}")))
-                .arg("-isystem")
-                .arg(&links);
+        let compiler = || {
+            let mut clang = self.compiler();
+            clang.arg("-isystem").arg(&links);
             tree.add_includes(&mut clang);
             clang
-        })
+        };
+        sh::run(
+            compiler()
+                // Which lets a type have its name twice.
+                .arg("-std=gnu11")
+                .arg("-fsyntax-only")
+                .arg(paths::sys_headers().join("compare.c")),
+        )?;
+        shim::compile(build, || Ok(compiler()))
+    }
+
+    /// Compiles the shim against installed headers, and again with other sizes
+    /// of what they leave open: nothing may come of that. The second time the
+    /// headers themselves must not use what nobody declares, which the compiler
+    /// would take for a function.
+    fn compile_with_installed(&self, build: &Path) -> Result<Vec<PathBuf>> {
+        let compiler = || {
+            let mut clang = self.compiler();
+            self.release.add_to(&mut clang, self.arch)?;
+            Ok(clang)
+        };
+        let objects = shim::compile(build, compiler)?;
+
+        let again = build.join("again");
+        sh::mkdir(&again)?;
+        let others = shim::compile(&again, || {
+            let mut clang = compiler()?;
+            clang.arg("-I").arg(build);
+            clang.arg("-DUNKNOWN_SIZE=4096").args([
+                "-Wno-everything",
+                "-Wsystem-headers",
+                "-Werror=implicit-function-declaration",
+                "-Werror=implicit-int",
+            ]);
+            Ok(clang)
+        })?;
+        for (object, other) in objects.iter().zip(&others) {
+            ensure!(
+                self.code(object)? == self.code(other)?,
+                "{} depends on what sys_headers does not know of a structure",
+                object.display()
+            );
+        }
+        Ok(objects)
+    }
+
+    /// The bytes of an object without its debug sections, which speak of every
+    /// structure.
+    fn code(&self, object: &Path) -> Result<Vec<u8>> {
+        let code = object.with_extension("code");
+        strip(self.arch, object, &code, &["--strip-debug"])?;
+        sh::read(&code)
     }
 }
 
@@ -174,7 +264,7 @@ pub fn link<'a>(
     archive: &Path,
 ) -> Result<()> {
     sh::output(
-        toolchain::ld(arch.ld_emulation())?
+        toolchain::ld(arch)?
             // Space for common symbols; no groups of sections.
             .args(["-r", "-d", "--gc-sections", "--force-group-allocation"])
             .args(roots.iter().flat_map(|root| ["-u", root]))
@@ -202,7 +292,7 @@ fn any_global(shim: &[PathBuf]) -> Result<String> {
 }
 
 /// Makes the module, and its copy with debug sections, of what ld linked.
-fn finish(whole: &Path, out: &Path) -> Result<()> {
+fn finish(arch: Arch, whole: &Path, out: &Path) -> Result<()> {
     if let Some(dir) = out.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         sh::mkdir(dir)?;
     }
@@ -210,12 +300,12 @@ fn finish(whole: &Path, out: &Path) -> Result<()> {
     debug.push(".debug");
     // There is no symbol of that name to stay global.
     sh::output(
-        sh::cmd("objcopy")
+        toolchain::objcopy(arch)?
             .args(["-G", "@none@"])
             .arg(whole)
             .arg(&debug),
     )?;
-    strip(Path::new(&debug), out, &["--strip-debug"])?;
+    strip(arch, Path::new(&debug), out, &["--strip-debug"])?;
     turn_calls(out)?;
     let unresolved: BTreeSet<_> = Elf::parse(&sh::read(out)?)?
         .undefined()
@@ -242,8 +332,8 @@ pub fn link_library(arch: Arch, library: &Path, out: &Path) -> Result<()> {
 }
 
 /// Copies an object without what the kernel has no use for.
-fn strip(from: &Path, to: &Path, options: &[&str]) -> Result<()> {
-    let mut objcopy = sh::cmd("objcopy");
+fn strip(arch: Arch, from: &Path, to: &Path, options: &[&str]) -> Result<()> {
+    let mut objcopy = toolchain::objcopy(arch)?;
     objcopy.args(options);
     for name in BALLAST {
         objcopy.args(["-R", name]);

@@ -20,6 +20,11 @@ pub fn etc(name: &str) -> PathBuf {
     root().join("etc").join(name)
 }
 
+/// The declarations of what NetBSD does not install.
+pub fn sys_headers() -> PathBuf {
+    root().join("sys_headers")
+}
+
 /// The C sources of the shim.
 pub fn c_shim() -> PathBuf {
     root().join("c_shim")

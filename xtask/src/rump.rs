@@ -97,7 +97,7 @@ impl Rump {
 
     /// Builds the libraries.
     pub fn run(&self) -> Result<()> {
-        setup::c_tools()?;
+        setup::c_tools(Arch::Amd64)?;
         let tree = KernelTree::open(&self.headers)?;
         let out = self
             .out
@@ -184,7 +184,7 @@ impl Rump {
                 clang.arg("-isystem").arg(dir);
             }
             tree.add_includes(&mut clang);
-            clang
+            Ok(clang)
         })
     }
 }
@@ -244,7 +244,7 @@ impl Stock {
 /// Rust's own is local: a program that is Rust itself has the same names.
 fn link_ours(out: &Path, shim: &[PathBuf], library: &Path) -> Result<()> {
     sh::output(
-        toolchain::ld(Arch::Amd64.ld_emulation())?
+        toolchain::ld(Arch::Amd64)?
             .args(["-r", "--force-group-allocation", "-o"])
             .arg(out)
             .args(shim)
@@ -297,7 +297,7 @@ fn make_archive<'a>(archive: &Path, members: impl Iterator<Item = &'a PathBuf>) 
 fn link_shared(out: &Path, archive: &Path, script: Option<&Path>) -> Result<()> {
     let soname = format!("{LIBRARY}.so.0");
     let file = format!("{soname}.0");
-    let mut ld = toolchain::ld(Arch::Amd64.ld_emulation())?;
+    let mut ld = toolchain::ld(Arch::Amd64)?;
     ld.args(["-shared", "-x", "-z", "relro", "-z", "noexecstack"])
         .args([
             "--warn-shared-textrel",

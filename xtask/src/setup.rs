@@ -6,6 +6,8 @@
 //! `target/`.
 
 use crate::{
+    arch::Arch,
+    headers::Installed,
     paths, sh,
     toolchain::{self, KernelRust, LlvmTools},
 };
@@ -15,8 +17,8 @@ use std::{
     process::Command,
 };
 
-/// The version of the PyPI package whose copies of NetBSD's installed headers
-/// the tests use, and whose linker links programs for NetBSD.
+/// The version of the PyPI package `ziglang` whose linker links programs for
+/// NetBSD.
 const ZIGLANG: &str = "0.17.0";
 
 /// The version of cargo-fuzz.
@@ -24,10 +26,14 @@ const CARGO_FUZZ: &str = "0.13.1";
 
 /// Everything at once.
 pub fn run() -> Result<()> {
-    c_tools()?;
+    for arch in Arch::ALL {
+        c_tools(arch)?;
+    }
     host_rust_tools()?;
     kernel_rust()?;
-    netbsd_headers()?;
+    for release in Installed::ALL {
+        netbsd_headers(release)?;
+    }
     fuzz_tools()?;
     llvm_tools()?;
     sh::say("everything is there");
@@ -49,15 +55,19 @@ pub fn bindgen() -> Result<()> {
     need(&LIBCLANG)
 }
 
-/// What compiles and links C for the kernel.
-pub fn c_tools() -> Result<()> {
+/// What compiles and links C for a kernel of the port.
+pub fn c_tools(arch: Arch) -> Result<()> {
     bindgen()?;
+    let cross = format!("binutils-{}", arch.gnu_triple().replace('_', "-"));
     need(&[
         ("clang", "clang-14", &|| {
             sh::works(sh::cmd(toolchain::clang()).arg("--version"))
         }),
         ("GNU ld", "binutils", &|| sh::on_path("ld")),
         ("GNU objcopy", "binutils", &|| sh::on_path("objcopy")),
+        ("GNU ld for the port", &cross, &|| {
+            toolchain::ld(arch).is_ok()
+        }),
     ])
 }
 
@@ -145,23 +155,24 @@ pub fn llvm_tools() -> Result<LlvmTools> {
     LlvmTools::find().context("the LLVM tools that were just installed are not usable")
 }
 
-/// The directory of NetBSD's installed headers, in the layout of the zig
-/// project: `generic-netbsd`, `x86_64-netbsd-none` and so on under it.
-pub fn netbsd_headers() -> Result<PathBuf> {
+/// The directory of NetBSD's installed headers of a release, in the layout of
+/// the zig project: `generic-netbsd`, `x86_64-netbsd-none` and so on under it.
+pub fn netbsd_headers(release: Installed) -> Result<PathBuf> {
     let work = paths::target().join("headers");
     let _lock = sh::lock(&work)?;
-    let dir = work.join(format!("ziglang-{ZIGLANG}"));
+    let ziglang = release.ziglang();
+    let dir = work.join(format!("ziglang-{ziglang}"));
     if dir.is_dir() {
         return Ok(dir);
     }
     let wheel = work.join("wheel");
-    fetch_ziglang("NetBSD's headers", &wheel)?;
+    fetch_ziglang(ziglang, &format!("the headers of NetBSD {release}"), &wheel)?;
     // The headers are a small part of it. They get their name when they are
     // complete.
     let include = wheel.join("ziglang/lib/libc/include");
     ensure!(
         include.join("generic-netbsd").is_dir(),
-        "{} is not where ziglang {ZIGLANG} has its headers",
+        "{} is not where ziglang {ziglang} has its headers",
         include.display()
     );
     std::fs::rename(&include, &dir)?;
@@ -178,7 +189,7 @@ pub fn zig() -> Result<PathBuf> {
     let program = dir.join("ziglang/zig");
     if !dir.is_dir() {
         let wheel = work.join("wheel");
-        fetch_ziglang("a linker for NetBSD", &wheel)?;
+        fetch_ziglang(ZIGLANG, "a linker for NetBSD", &wheel)?;
         std::fs::rename(&wheel, &dir)?;
     }
     ensure!(
@@ -189,11 +200,11 @@ pub fn zig() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Fetches the package `ziglang` into a directory of its own.
-fn fetch_ziglang(what: &str, wheel: &Path) -> Result<()> {
+/// Fetches a version of the package `ziglang` into a directory of its own.
+fn fetch_ziglang(version: &str, what: &str, wheel: &Path) -> Result<()> {
     let has_pip = || sh::works(sh::cmd("python3").args(["-m", "pip", "--version"]));
     need(&[("pip for Python 3", "python3-pip", &has_pip)])?;
-    sh::say(format!("fetching {what} (PyPI: ziglang {ZIGLANG}, 100 MB)"));
+    sh::say(format!("fetching {what} (PyPI: ziglang {version}, 100 MB)"));
     sh::fresh_dir(wheel)?;
     sh::output(
         sh::cmd("python3")
@@ -207,7 +218,7 @@ fn fetch_ziglang(what: &str, wheel: &Path) -> Result<()> {
             ])
             .arg("--target")
             .arg(wheel)
-            .arg(format!("ziglang=={ZIGLANG}")),
+            .arg(format!("ziglang=={version}")),
     )?;
     Ok(())
 }

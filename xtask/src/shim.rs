@@ -59,13 +59,13 @@ pub fn compiler(triple: Option<&str>) -> Command {
 
 /// Compiles every file of the shim into `dir`, where `puffs_rs.h` is, with the
 /// command that `compiler` gives. Returns the objects.
-pub fn compile(dir: &Path, compiler: impl Fn() -> Command) -> Result<Vec<PathBuf>> {
+pub fn compile(dir: &Path, compiler: impl Fn() -> Result<Command>) -> Result<Vec<PathBuf>> {
     let mut objects = Vec::new();
     for source in sources()? {
         let name = source.file_stem().unwrap_or_default();
         let object = dir.join(name).with_extension("o");
         sh::run(
-            compiler()
+            compiler()?
                 .arg("-I")
                 .arg(dir)
                 .arg("-I")

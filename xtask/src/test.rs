@@ -7,19 +7,20 @@ use crate::{
     arch::Arch,
     audit,
     check::{self, Rules},
-    elf::{Elf, Place},
-    fuzz, kmod, paths,
+    elf::Elf,
+    fuzz,
+    headers::Installed,
+    kmod::{self, Kmod},
+    paths,
     runner::{self, Outcome},
     rustlib,
     sanitize::{self, Sanitizer},
     setup, sh, shim, toolchain,
 };
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{bail, ensure, Result};
 use clap::Args;
 use std::{
-    collections::BTreeSet,
     panic::resume_unwind,
-    path::Path,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -91,16 +92,20 @@ const STEPS: [Step; 13] = [
         "the C shim against NetBSD's installed headers",
         |_| one(compile_shim()),
     ),
-    ("amd64", "the Rust for NetBSD/amd64, and its object", |_| {
-        one(kernel(Arch::Amd64))
-    }),
-    ("i386", "the Rust for NetBSD/i386, and its object", |_| {
-        one(kernel(Arch::I386))
-    }),
+    (
+        "amd64",
+        "the Rust for NetBSD/amd64, and modules of it",
+        |_| kernel(Arch::Amd64),
+    ),
+    (
+        "i386",
+        "the Rust for NetBSD/i386, and modules of it",
+        |_| kernel(Arch::I386),
+    ),
     (
         "aarch64",
-        "the Rust for NetBSD/aarch64, and its object",
-        |_| one(kernel(Arch::Aarch64)),
+        "the Rust for NetBSD/aarch64, and modules of it",
+        |_| kernel(Arch::Aarch64),
     ),
 ];
 
@@ -218,7 +223,7 @@ fn doc() -> Result<()> {
 }
 
 fn tests(options: &Test) -> Result<Count> {
-    let headers = setup::netbsd_headers()?;
+    let headers = setup::netbsd_headers(Installed::LATEST)?;
     let environment = [("PUFFS_NETBSD_HEADERS", headers.as_os_str())];
     let mut cargo = cargo(&["test", "--workspace"]);
     let outcome = runner::run(&mut cargo, &environment, options.limit(), &|_| true)?;
@@ -264,15 +269,18 @@ fn fuzz(_: &Test) -> Result<Count> {
     })
 }
 
-/// Compiles every line of the shim, for what it says; see `sys_headers/README.md`.
+/// Compiles every line of the shim, with its assertions and what else options
+/// bring, for what it says; see `sys_headers/README.md`.
 fn compile_shim() -> Result<()> {
-    /// The release whose headers these are, roughly; and the other one that the
-    /// shim knows, by its number alone.
-    const RELEASES: [(u32, &[&str]); 2] = [
-        (1_100_000_000, &[]),
+    /// The release whose headers these are; and the other one that the shim
+    /// knows, by its number alone.
+    const RELEASES: [(&str, &[&str]); 2] = [
+        ("11.0", &[]),
         (
-            899_000_500,
+            "8.99.5",
             &[
+                "-U__NetBSD_Version__",
+                "-D__NetBSD_Version__=899000500",
                 "-Wno-incompatible-pointer-types",
                 "-Wno-incompatible-function-pointer-types",
                 // What later releases do not have any more.
@@ -283,38 +291,26 @@ fn compile_shim() -> Result<()> {
             ],
         ),
     ];
-    setup::c_tools()?;
-    let headers = setup::netbsd_headers()?;
     let work = paths::target().join("shim-test");
     let _lock = sh::lock(&work)?;
     for arch in [Arch::Amd64, Arch::I386] {
-        for (version, flags) in RELEASES {
-            sh::say(format!("compiling the shim for {arch}, version {version}"));
-            let dir = work.join(format!("{arch}-{version}"));
+        setup::c_tools(arch)?;
+        for (release, flags) in RELEASES {
+            sh::say(format!("compiling the shim for {arch}, release {release}"));
+            let dir = work.join(format!("{arch}-{release}"));
             sh::fresh_dir(&dir)?;
             rustlib::write_header(&dir)?;
             shim::compile(&dir, || {
                 let mut clang = shim::compiler(Some(arch.clang_triple()));
-                clang
-                    .args(arch.c_flags())
-                    .args([
-                        "-D_KERNEL",
-                        "-D_MODULE",
-                        "-DDIAGNOSTIC",
-                        "-DPUFFSDEBUG",
-                        "-U__NetBSD_Version__",
-                    ])
-                    .arg(format!("-D__NetBSD_Version__={version}"))
-                    .args(flags)
-                    .arg("-I")
-                    .arg(paths::root().join("sys_headers"));
-                for name in [
-                    &format!("{}-netbsd-none", arch.zig_name()),
-                    "generic-netbsd",
-                ] {
-                    clang.arg("-isystem").arg(headers.join(name));
-                }
-                clang
+                clang.args(arch.c_flags()).args([
+                    "-D_KERNEL",
+                    "-D_MODULE",
+                    "-DDIAGNOSTIC",
+                    "-DPUFFSDEBUG",
+                ]);
+                Installed::V11_0.add_to(&mut clang, arch)?;
+                clang.args(flags);
+                Ok(clang)
             })?;
         }
     }
@@ -325,56 +321,39 @@ fn compile_shim() -> Result<()> {
 /// `puffs_kern.h` declares: functions of C that compilers call by themselves.
 const LIBKERN: [&str; 5] = ["memcmp", "memcpy", "memmove", "memset", "strlen"];
 
-/// Compiles the library for a kernel, and checks the code that came out.
-fn kernel(arch: Arch) -> Result<()> {
-    setup::c_tools()?;
+/// Compiles the library for a kernel and checks the code that came out, and
+/// makes modules of it, for the releases that need no source tree.
+fn kernel(arch: Arch) -> Result<Count> {
+    setup::c_tools(arch)?;
     // Code for a kernel alone is not seen by the lints of a build for the host.
     let archive = rustlib::build(arch.rust_target(), &["-D", "warnings"])?;
-    let (mut defined, mut undefined) = (BTreeSet::new(), BTreeSet::new());
-    for (name, object) in linked_objects(arch, &archive)? {
-        let elf = Elf::parse(&object).with_context(|| name.clone())?;
-        defined.extend(
-            elf.symbols
-                .iter()
-                .filter(|symbol| symbol.place != Place::Undefined)
-                .map(|symbol| symbol.name.clone()),
-        );
-        undefined.extend(elf.undefined().map(str::to_owned));
-        let report = check::inspect(&object, &Rules::object())?;
-        let broken = report.broken();
-        if !broken.is_empty() {
-            print!("{report}");
-            bail!("{name} is not fit for the kernel: {}", broken.join(", "));
-        }
-        sh::say(format!(
-            "{name}: {}",
-            report.summary(&["code", "fpu", "stack", "red-zone", "got"])
-        ));
+    // As a module has it: linked, without what nothing leads to.
+    let linked = archive.with_extension("linked.o");
+    kmod::link_library(arch, &archive, &linked)?;
+    let object = sh::read(&linked)?;
+    let report = check::inspect(&object, &Rules::object())?;
+    let broken = report.broken();
+    if !broken.is_empty() {
+        print!("{report}");
+        bail!("the library is not fit for a kernel: {}", broken.join(", "));
     }
-    let strange: Vec<_> = undefined
-        .difference(&defined)
-        .filter(|name| !name.starts_with("pk_") && !LIBKERN.contains(&name.as_str()))
-        .map(String::as_str)
+    sh::say(report.summary(&["code", "fpu", "stack", "red-zone", "got"]));
+    let elf = Elf::parse(&object)?;
+    let strange: Vec<_> = elf
+        .undefined()
+        .filter(|name| !name.starts_with("pk_") && !LIBKERN.contains(name))
         .collect();
     ensure!(
         strange.is_empty(),
         "the library wants of the kernel what it may not have: {}",
         strange.join(", ")
     );
-    Ok(())
-}
-
-/// The code of the library as a module would have it: linked, without what
-/// nothing leads to. Where the linker does not know the port, it is the
-/// members of the archive, each as it is.
-fn linked_objects(arch: Arch, archive: &Path) -> Result<Vec<(String, Vec<u8>)>> {
-    if toolchain::ld(arch.ld_emulation()).is_err() {
-        return rustlib::members(archive);
+    for release in Installed::ALL {
+        let dir = paths::target().join(format!("kmod-test/{arch}-{release}"));
+        Kmod::of_release(release, arch, &dir.join("puffs.kmod")).make(&archive)?;
     }
-    let out = archive.with_extension("linked.o");
-    kmod::link_library(arch, archive, &out)?;
-    Ok(vec![(
-        format!("puffs_rs for {arch}, linked"),
-        sh::read(&out)?,
-    )])
+    Ok(Count {
+        passed: 1 + Installed::ALL.len(),
+        failed: 0,
+    })
 }

@@ -5,8 +5,8 @@
 //! the one that runs this driver (rustup's with the component `rust-src`), and
 //! Debian's (packages `rustc-web`, `cargo-web`, `rust-web-src`).
 
-use crate::sh;
-use anyhow::{ensure, Context, Result};
+use crate::{arch::Arch, sh};
+use anyhow::{Context, Result};
 use std::{
     env,
     path::{Path, PathBuf},
@@ -263,14 +263,30 @@ pub fn has_clang_headers() -> bool {
         || llvm_dirs().any(|dir| has_entry(&dir.join("clang"), has_stddef))
 }
 
-/// The linker, which has to know the port.
-pub fn ld(emulation: &str) -> Result<Command> {
-    let known = sh::output(sh::cmd("ld").arg("-V"))?;
-    ensure!(
-        known.split_whitespace().any(|word| word == emulation),
-        "ld on this machine cannot link for {emulation}"
-    );
-    let mut command = sh::cmd("ld");
-    command.args(["-m", emulation]);
+/// The linker, for a port.
+pub fn ld(arch: Arch) -> Result<Command> {
+    let mut command = sh::cmd(binutils(arch)? + "ld");
+    command.args(["-m", arch.ld_emulation()]);
     Ok(command)
+}
+
+/// What copies objects of a port.
+pub fn objcopy(arch: Arch) -> Result<Command> {
+    Ok(sh::cmd(binutils(arch)? + "objcopy"))
+}
+
+/// What the names of those of GNU's tools begin with that know the port.
+fn binutils(arch: Arch) -> Result<String> {
+    let knows = |prefix: &String| {
+        let known = sh::output(sh::cmd(format!("{prefix}ld")).arg("-V"));
+        known.is_ok_and(|known| {
+            known
+                .split_whitespace()
+                .any(|word| word == arch.ld_emulation())
+        })
+    };
+    [String::new(), format!("{}-", arch.gnu_triple())]
+        .into_iter()
+        .find(knows)
+        .with_context(|| format!("no GNU ld on this machine links for {arch}"))
 }

@@ -14,6 +14,7 @@
 
 struct putter_instance;
 
+#ifndef COMPARE
 struct putter_ops {
 	int	(*pop_getout)(void *, size_t, int, uint8_t **, size_t *,
 		    void **);
@@ -22,6 +23,7 @@ struct putter_ops {
 	int	(*pop_dispatch)(void *, struct putter_hdr *);
 	int	(*pop_close)(void *);
 };
+#endif
 
 struct putter_instance *putter_attach(pid_t, int, void *, struct putter_ops *);
 void	putter_detach(struct putter_instance *);

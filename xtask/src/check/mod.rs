@@ -64,8 +64,8 @@ impl Release {
     }
 
     /// Does a kernel of this release take a module of that version? A
-    /// development kernel takes its own version only, a release those of its
-    /// own line.
+    /// development kernel takes its own version only, a release those that
+    /// differ by a patch at most.
     fn takes_module(self, version: u32) -> bool {
         if self.0 / 1_000_000 % 100 == 99 {
             self.0 == version
@@ -81,16 +81,13 @@ impl FromStr for Release {
     fn from_str(text: &str) -> Result<Self> {
         const FORM: &str = "a release looks like 8.99.5, or like 10.1";
         let parts: Result<Vec<u32>, _> = text.split('.').map(str::parse).collect();
-        let parts = parts.context(FORM)?;
-        // 8.99.5 is 8 99 05 00 00; 9.3 is 9 00 00 03 00.
-        let version = match parts[..] {
-            [major @ 0..=42, 99, patch @ 0..=9999] => {
-                major * 100_000_000 + 99_000_000 + patch * 100
-            }
-            [major @ 0..=42, minor @ 0..=9999] => major * 100_000_000 + minor * 100,
+        // 8.99.5 is 8 99 00 05 00; 9.3 is 9 03 00 00 00.
+        let (major, minor, patch) = match parts.context(FORM)?[..] {
+            [major @ 0..=42, minor @ 0..=98] => (major, minor, 0),
+            [major @ 0..=42, minor @ 0..=99, patch @ 0..=9999] => (major, minor, patch),
             _ => bail!(FORM),
         };
-        Ok(Self(version))
+        Ok(Self(major * 100_000_000 + minor * 1_000_000 + patch * 100))
     }
 }
 
@@ -101,11 +98,11 @@ impl fmt::Display for Release {
             self.0 / 1_000_000 % 100,
             self.0 / 100 % 10_000,
         );
-        if minor == 0 {
-            write!(f, "{major}.{patch}")
-        } else {
-            write!(f, "{major}.{minor}.{patch}")
+        write!(f, "{major}.{minor}")?;
+        if minor == 99 || patch != 0 {
+            write!(f, ".{patch}")?;
         }
+        Ok(())
     }
 }
 

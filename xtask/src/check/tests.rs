@@ -469,14 +469,16 @@ fn releases_are_read_and_compared_as_the_kernel_does() {
     let release = |text: &str| text.parse::<Release>().expect("a release");
     assert_eq!(release("8.99.5").0, VERSION);
     assert_eq!(release("10.99.12").0, 1_099_001_200);
-    assert_eq!(release("9.3").0, 900_000_300);
-    for text in ["8.99.5", "10.99.12", "9.3"] {
+    assert_eq!(release("9.3").0, 903_000_000);
+    assert_eq!(release("6.1.5").0, 601_000_500);
+    for text in ["8.99.5", "10.99.12", "9.3", "11.0", "6.1.5"] {
         assert_eq!(release(text).to_string(), text);
     }
     assert!("8".parse::<Release>().is_err() && "current".parse::<Release>().is_err());
     assert!(!release("8.99.5").takes_module(899_000_600));
-    assert!(release("9.3").takes_module(900_000_000));
-    assert!(!release("9.3").takes_module(1_000_000_000));
+    assert!(release("6.1.5").takes_module(601_000_000));
+    assert!(!release("9.3").takes_module(900_000_000));
+    assert!(!release("10.1").takes_module(1_000_000_000));
 }
 
 #[test]
