@@ -1,11 +1,7 @@
 //! Shared ownership.
 
-use super::{sys, Sleep};
-use core::{
-    ops::Deref,
-    ptr::NonNull,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use super::{count::Count, sys, Sleep};
+use core::{ops::Deref, ptr::NonNull};
 
 /// A reference-counted value in kernel memory, as `alloc::sync::Arc`, but
 /// made where allocation can fail.
@@ -16,7 +12,7 @@ pub struct Arc<T> {
 #[repr(C)]
 struct Inner<T> {
     value: T,
-    refs: AtomicUsize,
+    refs: Count,
 }
 
 // SAFETY: as for `alloc::sync::Arc`.
@@ -30,7 +26,7 @@ impl<T> Arc<T> {
         // SAFETY: `Inner` holds the counter, so its size is not 0.
         let raw = unsafe { sys::pk_alloc(size_of::<Inner<T>>(), sleep.allowed()) };
         let inner = NonNull::new(raw)?.cast::<Inner<T>>();
-        let refs = AtomicUsize::new(1);
+        let refs = Count::one();
         // SAFETY: fresh memory of the right size, aligned for any type.
         unsafe { inner.write(Inner { value, refs }) };
         Some(Arc { inner })
@@ -74,7 +70,7 @@ impl<T> Clone for Arc<T> {
     fn clone(&self) -> Self {
         // SAFETY: alive, since `self` counts.
         let inner = unsafe { self.inner.as_ref() };
-        inner.refs.fetch_add(1, Ordering::Relaxed);
+        inner.refs.more();
         Arc { inner: self.inner }
     }
 }
@@ -93,12 +89,9 @@ impl<T> Drop for Arc<T> {
     fn drop(&mut self) {
         // SAFETY: alive, since `self` counts until the next line.
         let inner = unsafe { self.inner.as_ref() };
-        if inner.refs.fetch_sub(1, Ordering::Release) != 1 {
+        if !inner.refs.less() {
             return;
         }
-        // Sees what the others did before they let go. A fence would do as well,
-        // but ThreadSanitizer does not know fences.
-        inner.refs.load(Ordering::Acquire);
         // SAFETY: this was the last reference.
         unsafe { self.inner.drop_in_place() };
         // SAFETY: allocated with this size, and the value is gone.

@@ -14,6 +14,7 @@ pub mod sys;
 use core::ffi::{c_void, CStr};
 
 mod arc;
+mod count;
 mod errno;
 mod fid;
 mod guarded;
@@ -38,7 +39,7 @@ pub use log::{console, debug, debug_level, panic};
 pub use lwp::{caller_ids, important_signal_pending, is_pagedaemon, process_exists, SignalMask};
 pub use mem::{page_size, KBytes, Sleep};
 pub use node::{NodeRef, VopCall};
-pub use pool::{List, Pool, Ref, Table};
+pub use pool::{List, Pool, Ref, Table, Waker};
 pub use putter::Putter;
 pub use sync::{CondVar, Guard, Mutex};
 pub use uio::{Cookies, Uio};

@@ -1,12 +1,8 @@
 //! What a vnode points to (`v_data`): memory that the kernel's part of a node
 //! shares with ours.
 
-use super::{sys, Errno, Result, Vnode};
-use core::{
-    ops::Deref,
-    ptr::NonNull,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use super::{count::Count, sys, Errno, Result, Vnode};
+use core::{ops::Deref, ptr::NonNull};
 
 /// A counted reference to a node; the last one to go drops the `T` and frees
 /// the node.
@@ -22,7 +18,7 @@ pub struct NodeRef<T> {
 #[repr(C)]
 struct Slot<T> {
     value: T,
-    refs: AtomicUsize,
+    refs: Count,
 }
 
 // SAFETY: as for an `Arc`; the kernel's part is shared under its own locks.
@@ -47,7 +43,7 @@ impl<T: Send + Sync> NodeRef<T> {
     pub fn new(value: T) -> Option<NodeRef<T>> {
         // SAFETY: the pool was made for slots of this type.
         let slot = NonNull::new(unsafe { sys::pk_node_create() })?.cast::<Slot<T>>();
-        let refs = AtomicUsize::new(1);
+        let refs = Count::one();
         // SAFETY: room for a slot, aligned as any type of ours needs it.
         unsafe { slot.write(Slot { value, refs }) };
         Some(NodeRef { slot })
@@ -71,8 +67,7 @@ impl<T: Send + Sync> NodeRef<T> {
         let node = unsafe { sys::pk_vnode_node(vnode.as_ptr()) };
         let slot = NonNull::new(node)?.cast::<Slot<T>>();
         // SAFETY: the vnode has a reference, as the caller says.
-        let count = unsafe { &slot.as_ref().refs };
-        count.fetch_add(1, Ordering::Relaxed);
+        unsafe { slot.as_ref() }.refs.more();
         Some(NodeRef { slot })
     }
 
@@ -117,8 +112,7 @@ impl<T: Send + Sync> NodeRef<T> {
 impl<T> Clone for NodeRef<T> {
     fn clone(&self) -> Self {
         // SAFETY: alive, since `self` counts.
-        let count = unsafe { &self.slot.as_ref().refs };
-        count.fetch_add(1, Ordering::Relaxed);
+        unsafe { self.slot.as_ref() }.refs.more();
         NodeRef { slot: self.slot }
     }
 }
@@ -136,13 +130,9 @@ impl<T> Deref for NodeRef<T> {
 impl<T> Drop for NodeRef<T> {
     fn drop(&mut self) {
         // SAFETY: alive, since `self` counts until the next line.
-        let count = unsafe { &self.slot.as_ref().refs };
-        if count.fetch_sub(1, Ordering::Release) != 1 {
+        if !unsafe { self.slot.as_ref() }.refs.less() {
             return;
         }
-        // Sees what the others did before they let go. A fence would do as well,
-        // but ThreadSanitizer does not know fences.
-        count.load(Ordering::Acquire);
         // SAFETY: that was the last reference.
         unsafe { self.slot.drop_in_place() };
         // SAFETY: the value is gone, and nobody knows the node any more.

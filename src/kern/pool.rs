@@ -1,12 +1,12 @@
 //! Pools of shared objects, and the lists and tables that link them.
 //!
 //! Objects come from a `pool_cache(9)`: each has a condition variable that
-//! stays constructed while the object is free, a reference count, and one
+//! stays constructed while the object is free, reference counts, and one
 //! link. With the link an object can be on one [`List`] or in one [`Table`]
 //! at a time; neither allocates, so that linking cannot fail for want of
 //! memory and can be done inside a lock.
 
-use super::{sys, CondVar, KBytes, Sleep};
+use super::{count::Count, sys, CondVar, KBytes, Sleep};
 use core::{
     cell::UnsafeCell,
     ffi::{c_int, c_void, CStr},
@@ -14,22 +14,34 @@ use core::{
     mem::{ManuallyDrop, MaybeUninit},
     ops::Deref,
     ptr::{self, NonNull},
-    sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicPtr, AtomicU64, Ordering},
 };
 
 /// An object as the pool holds it.
 #[repr(C)]
 struct Slot<T> {
     /// What a [`Ref`] gives out; first, so that both have one address.
-    value: MaybeUninit<T>,
+    value: UnsafeCell<MaybeUninit<T>>,
     /// Constructed with the slot and kept while it is free.
     cv: sys::pk_cv,
-    refs: AtomicUsize,
+    /// References to the value.
+    refs: Count,
+    /// References to the slot: every [`Waker`], and one for all those to the
+    /// value.
+    holds: Count,
     pool: *mut sys::pk_pool,
     /// Which chain the object is on; 0: none. Written by the chain's owner.
     chain: AtomicU64,
     /// The neighbours and the key; the chain's owner reaches them.
     link: UnsafeCell<Link<T>>,
+}
+
+impl<T> Slot<T> {
+    /// The condition variable, for as long as the slot is kept.
+    fn cv(&self) -> ManuallyDrop<CondVar> {
+        // SAFETY: constructed with the slot.
+        ManuallyDrop::new(unsafe { CondVar::adopt(NonNull::from(&self.cv)) })
+    }
 }
 
 struct Link<T> {
@@ -90,8 +102,9 @@ impl<T: Send + Sync> Pool<T> {
         let mut slot = NonNull::new(raw)?.cast::<Slot<T>>();
         // SAFETY: a constructed slot that nobody else has.
         let fresh = unsafe { slot.as_mut() };
-        fresh.value.write(value);
-        fresh.refs = AtomicUsize::new(1);
+        fresh.value.get_mut().write(value);
+        fresh.refs = Count::one();
+        fresh.holds = Count::one();
         fresh.pool = pool;
         Some(Ref { slot })
     }
@@ -108,9 +121,10 @@ extern "C" fn construct<T>(_arg: *mut c_void, object: *mut c_void, _flags: c_int
     // SAFETY: the pool hands out raw memory of a slot's size and alignment.
     unsafe {
         slot.write(Slot {
-            value: MaybeUninit::uninit(),
+            value: UnsafeCell::new(MaybeUninit::uninit()),
             cv: sys::pk_cv::default(),
-            refs: AtomicUsize::new(0),
+            refs: Count::one(),
+            holds: Count::one(),
             pool: ptr::null_mut(),
             chain: AtomicU64::new(0),
             link: UnsafeCell::new(Link {
@@ -154,58 +168,39 @@ impl<T> Ref<T> {
 
     /// The value, if no other reference exists.
     pub fn get_mut(&mut self) -> Option<&mut T> {
-        if self.slot().refs.load(Ordering::Acquire) != 1 {
+        if !self.slot().refs.is_one() {
             return None;
         }
-        // SAFETY: the only reference, borrowed exclusively.
-        let slot = unsafe { self.slot.as_mut() };
-        // SAFETY: the value was written by `get`.
-        Some(unsafe { slot.value.assume_init_mut() })
+        // SAFETY: the only reference, borrowed exclusively, to a value that was
+        // written by `get`.
+        Some(unsafe { &mut *self.value_ptr() })
+    }
+
+    /// The value alone, not the slot, which a [`Waker`] may look at.
+    fn value_ptr(&self) -> *mut T {
+        self.slot.as_ptr().cast()
     }
 
     /// The condition variable that comes with the object.
     pub fn cv(&self) -> ManuallyDrop<CondVar> {
-        let cv = NonNull::from(&self.slot().cv);
-        // SAFETY: constructed with the slot, and `self` keeps the slot.
-        ManuallyDrop::new(unsafe { CondVar::adopt(cv) })
+        self.slot().cv()
+    }
+
+    /// What wakes a waiter when this reference is gone.
+    pub fn waker(&self) -> Waker<T> {
+        self.slot().holds.more();
+        Waker { slot: self.slot }
     }
 
     /// The address of the value, which tells one object from another.
     pub fn as_ptr(&self) -> *const T {
-        self.slot.as_ptr().cast_const().cast()
-    }
-
-    /// Gives the reference up to C code.
-    pub fn into_raw(self) -> *mut T {
-        let raw = self.slot.as_ptr().cast();
-        core::mem::forget(self);
-        raw
-    }
-
-    /// Takes a reference back from C code.
-    ///
-    /// # Safety
-    /// `raw` came from [`into_raw`](Self::into_raw) and is used only once.
-    pub unsafe fn from_raw(raw: *mut T) -> Ref<T> {
-        // SAFETY: `into_raw` never returns NULL.
-        let slot = unsafe { NonNull::new_unchecked(raw) }.cast();
-        Ref { slot }
-    }
-
-    /// Borrows a reference that C code keeps.
-    ///
-    /// # Safety
-    /// `raw` came from `into_raw`, and the reference that was given up stays
-    /// with C code until the result is gone.
-    pub unsafe fn borrow_raw(raw: *mut T) -> ManuallyDrop<Ref<T>> {
-        // SAFETY: the caller says that the reference exists.
-        ManuallyDrop::new(unsafe { Ref::from_raw(raw) })
+        self.value_ptr()
     }
 }
 
 impl<T> Clone for Ref<T> {
     fn clone(&self) -> Self {
-        self.slot().refs.fetch_add(1, Ordering::Relaxed);
+        self.slot().refs.more();
         Ref { slot: self.slot }
     }
 }
@@ -214,27 +209,61 @@ impl<T> Deref for Ref<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the value was written by `get` and lives until the last
-        // reference goes.
-        unsafe { self.slot().value.assume_init_ref() }
+        // SAFETY: the value was written by `get`, lives until the last reference
+        // goes, and changes only where that is the only one.
+        unsafe { &*self.value_ptr() }
     }
 }
 
 impl<T> Drop for Ref<T> {
     fn drop(&mut self) {
-        if self.slot().refs.fetch_sub(1, Ordering::Release) != 1 {
+        if !self.slot().refs.less() {
             return;
         }
-        // Sees what the others did before they let go. A fence would do as well,
-        // but ThreadSanitizer does not know fences.
-        self.slot().refs.load(Ordering::Acquire);
-        // SAFETY: that was the last reference, so nobody else looks.
-        let slot = unsafe { self.slot.as_mut() };
-        // SAFETY: the value was written by `get`.
-        unsafe { slot.value.assume_init_drop() };
+        // SAFETY: that was the last reference, so nobody else looks at the
+        // value, which was written by `get`.
+        unsafe { self.value_ptr().drop_in_place() };
+        // SAFETY: the hold that the references to the value had in common.
+        unsafe { release(self.slot) };
+    }
+}
+
+/// Wakes who waits on the condition variable of an object, without a reference
+/// to its value: who is woken may find that it has the only one.
+pub struct Waker<T> {
+    slot: NonNull<Slot<T>>,
+}
+
+// SAFETY: it reaches the condition variable only, which is made to be shared.
+unsafe impl<T> Send for Waker<T> {}
+
+impl<T> Waker<T> {
+    /// Wakes one waiter.
+    pub fn wake(self) {
+        // SAFETY: alive, since `self` holds it.
+        let slot = unsafe { self.slot.as_ref() };
+        slot.cv().signal();
+    }
+}
+
+impl<T> Drop for Waker<T> {
+    fn drop(&mut self) {
+        // SAFETY: the hold of `self`.
+        unsafe { release(self.slot) };
+    }
+}
+
+/// Gives a hold of a slot up; the last one gives the slot back to its pool.
+///
+/// # Safety
+/// The caller has the hold, and does not use the slot any more.
+unsafe fn release<T>(slot: NonNull<Slot<T>>) {
+    // SAFETY: alive, since the caller holds it.
+    let held = unsafe { slot.as_ref() };
+    if held.holds.less() {
         // SAFETY: it came from that pool and is constructed as at the start:
-        // it is on no chain, for a chain holds a reference.
-        unsafe { sys::pk_pool_put(slot.pool, self.slot.as_ptr().cast()) };
+        // the value is gone, and it is on no chain, for a chain has a reference.
+        unsafe { sys::pk_pool_put(held.pool, slot.as_ptr().cast()) };
     }
 }
 
@@ -374,10 +403,8 @@ impl<T> List<T> {
     pub fn front(&self) -> Option<&T> {
         let head = NonNull::new(self.ends.head)?;
         // SAFETY: on this chain, which owns a reference for as long as `self`
-        // is borrowed.
-        let slot = unsafe { head.as_ref() };
-        // SAFETY: written when it was taken out of its pool.
-        Some(unsafe { slot.value.assume_init_ref() })
+        // is borrowed; the value comes first, and was written by `get`.
+        Some(unsafe { head.cast::<T>().as_ref() })
     }
 
     /// Takes the first object off.

@@ -77,32 +77,40 @@ impl MsgIf {
             self.senderr(kind, Errno::EINVAL.get(), text, header.cookie);
             return;
         };
-        queues.users += 1;
-        let end = finish(&park, &mut queues, terms, header, frame);
-        // A caller goes on as soon as the lock is free, and must have the only
-        // reference then.
-        let mut park = Some(park);
-        if end.as_ref().is_some_and(|end| end.completion.is_none()) {
-            if let Some(park) = park.take() {
-                park.cv().signal();
+        let Some(end) = finish(&park, &mut queues, terms, header, frame) else {
+            return;
+        };
+        // A caller who is woken must have the only reference, and finds the lock
+        // free. Of a caller who left, ours may be the last; that is not for
+        // inside the lock.
+        let waker = end.wake.then(|| park.waker());
+        let park = (!end.wake).then_some(park);
+        if end.completion.is_none() && end.fault.is_none() {
+            drop(queues);
+            drop(park);
+            if let Some(waker) = waker {
+                waker.wake();
             }
+            return;
         }
-        drop(queues);
 
-        if let Some(end) = end {
-            if let Some(fault) = end.fault {
-                self.senderr(fault.kind, fault.error, fault.text, end.cookie);
-                kern::console(format_args!("server of {mount}: {}", fault.text));
-            }
-            match (end.completion, end.fault) {
-                (Some(completion), None) => completion.run(frame),
-                (Some(completion), Some(_)) => {
-                    super::run_failed(completion, Errno::EPROTO);
-                }
-                (None, _) => {}
-            }
+        // The mount must outlive the rest.
+        queues.users += 1;
+        drop(queues);
+        if let Some(waker) = waker {
+            waker.wake();
         }
-        // The park goes before the mount may.
+        if let Some(fault) = end.fault {
+            self.senderr(fault.kind, fault.error, fault.text, end.cookie);
+            kern::console(format_args!("server of {mount}: {}", fault.text));
+        }
+        match (end.completion, end.fault) {
+            (Some(completion), None) => completion.run(frame),
+            (Some(completion), Some(_)) => {
+                super::run_failed(completion, Errno::EPROTO);
+            }
+            (None, _) => {}
+        }
         drop(park);
         self.release();
     }
@@ -110,6 +118,8 @@ impl MsgIf {
 
 /// How a reply ended its request, for what is done outside the lock.
 struct End {
+    /// A caller waits for it.
+    wake: bool,
     completion: Option<Completion>,
     fault: Option<Fault>,
     cookie: Cookie,
@@ -130,6 +140,7 @@ fn finish(
     let cookie = core.header().map_or(header.cookie, |asked| asked.cookie);
     let wire_len = core.wire_mut().len();
     let verdict = judge(terms, core.msg.bytes(), wire_len, header, frame);
+    let wake = core.is_waited_for();
     let completion = core.take_completion();
     match verdict {
         // A completion is run on the frame itself.
@@ -139,6 +150,7 @@ fn finish(
         Err(_) => {}
     }
     Some(End {
+        wake,
         completion,
         fault: verdict.err(),
         cookie,

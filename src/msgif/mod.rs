@@ -53,10 +53,7 @@ use crate::{
     },
     mount::Mount,
 };
-use core::{
-    mem,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use park::{Core, State, Waiter};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -91,6 +88,9 @@ pub struct MsgIf {
     changes: CondVar,
     /// The length of the queue to the server, for poll without the lock.
     queued: AtomicUsize,
+    /// Somebody polled the device: from then on, those that poll are told of
+    /// requests. A server that only reads it costs nobody that.
+    polled: AtomicBool,
     /// The device that the server reads and writes.
     pub putter: Putter,
 }
@@ -125,6 +125,34 @@ pub struct Outgoing {
     pub len: usize,
 }
 
+/// How a request that was sent is waited for.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sent {
+    /// Its sender has to [wait](MsgIf::wait), and is a user of the mount until
+    /// then.
+    Waiting,
+    /// Not at all: nobody wants to know, or it failed at once.
+    Over(Outcome),
+}
+
+/// A request that failed before it was sent.
+struct Failed {
+    outcome: Outcome,
+    /// To be run on the error, outside the lock.
+    completion: Option<(Completion, Errno)>,
+}
+
+impl Failed {
+    fn of(core: &mut Core, error: Errno) -> Failed {
+        let completion = core.fail(error).map(|completion| (completion, error));
+        Failed {
+            outcome: core.outcome,
+            completion,
+        }
+    }
+}
+
 /// A user of the mount, until it is dropped.
 struct User<'a>(&'a MsgIf);
 
@@ -153,6 +181,7 @@ impl MsgIf {
             readers: CondVar::new(c"puffsget"),
             changes: CondVar::new(c"puffsref"),
             queued: AtomicUsize::new(0),
+            polled: AtomicBool::new(false),
             putter: Putter::new(),
         })
     }
@@ -174,8 +203,15 @@ impl MsgIf {
 
     /// The caller stops being a user of the mount (C: `puffs_mp_release`).
     fn release(&self) {
-        let mut queues = self.queues.lock();
-        self.leave(&mut queues);
+        self.leave(&mut self.queues.lock());
+    }
+
+    /// The same inside the message lock.
+    fn leave(&self, queues: &mut Guard<'_, Queues>) {
+        queues.users -= 1;
+        if queues.users == 0 && queues.status == Status::Dying {
+            self.changes.broadcast();
+        }
     }
 
     /// Counts the caller as a user of the mount, which is not taken down while
@@ -190,22 +226,79 @@ impl MsgIf {
         Some(User(self))
     }
 
-    fn leave(&self, queues: &mut Guard<'_, Queues>) {
-        queues.users -= 1;
-        if queues.users == 0 && queues.status == Status::Dying {
-            self.changes.broadcast();
+    /// Sends a request on its way (C: `puffs_msg_enqueue`). The completion of one
+    /// that fails is run at once.
+    pub fn enqueue(&self, time32: bool, park: &mut Ref<Park>) -> Sent {
+        let submitted = match self.prepare(time32, park) {
+            Ok(()) => self.submit(&mut self.queues.lock(), park),
+            Err(failed) => Err(failed),
+        };
+        match submitted {
+            Ok((sent, notify)) => {
+                // A reader who is woken finds the lock free.
+                self.readers.signal();
+                if notify {
+                    self.putter.notify();
+                    if sent != Sent::Waiting {
+                        self.release();
+                    }
+                }
+                sent
+            }
+            Err(Failed {
+                outcome,
+                completion,
+            }) => {
+                if let Some((completion, error)) = completion {
+                    run_failed(completion, error);
+                }
+                Sent::Over(outcome)
+            }
         }
     }
 
-    /// Sends a request on its way (C: `puffs_msg_enqueue`).
-    ///
-    /// What goes wrong is the outcome that [`wait`](Self::wait) returns; a
-    /// completion is run on it at once.
-    pub fn enqueue(&self, time32: bool, park: &mut Ref<Park>) {
+    /// Sends a request and waits for its outcome: [`enqueue`](Self::enqueue) and
+    /// [`wait`](Self::wait) inside one lock, which a reader who is woken gets
+    /// when the wait gives it up.
+    pub fn call(&self, time32: bool, park: &mut Ref<Park>) -> Outcome {
+        if let Err(failed) = self.prepare(time32, park) {
+            debug_assert!(failed.completion.is_none(), "a call with a completion");
+            return failed.outcome;
+        }
+        let mut queues = self.queues.lock();
+        match self.submit(&mut queues, park) {
+            Ok((Sent::Waiting, false)) => {
+                self.readers.signal();
+                self.outcome(queues, park)
+            }
+            Ok((sent, notify)) => {
+                // Who polls is told outside the lock.
+                drop(queues);
+                self.readers.signal();
+                if notify {
+                    self.putter.notify();
+                    if sent != Sent::Waiting {
+                        self.release();
+                    }
+                }
+                self.wait(park, sent)
+            }
+            Err(failed) => {
+                debug_assert!(failed.completion.is_none(), "a call with a completion");
+                failed.outcome
+            }
+        }
+    }
+
+    /// Makes a park ready to be sent.
+    fn prepare(&self, time32: bool, park: &mut Ref<Park>) -> core::result::Result<(), Failed> {
         let Some(fresh) = park.get_mut() else {
             // Our caller reuses a request that the server still has.
             debug_assert!(false, "enqueue of a park in flight");
-            return;
+            return Err(Failed {
+                outcome: Outcome::of(Errno::EINVAL),
+                completion: None,
+            });
         };
         fresh.core.bind(&self.queues);
         let core = fresh.core.get_mut();
@@ -217,49 +310,46 @@ impl MsgIf {
             if !poll.begin() {
                 core.state = State::Done;
                 core.waiter = Waiter::Nobody;
-                return;
+                return Err(Failed {
+                    outcome: Outcome::default(),
+                    completion: None,
+                });
             }
         }
-        let failed = match prepare(core, time32) {
-            Err(error) => core.fail(error).map(|completion| (completion, error)),
-            Ok(()) => match self.submit(park) {
-                Ok(waited_for) => {
-                    self.putter.notify();
-                    if !waited_for {
-                        self.release();
-                    }
-                    None
-                }
-                Err(failed) => failed,
-            },
-        };
-        if let Some((completion, error)) = failed {
-            run_failed(completion, error);
-        }
+        prepare(core, time32).map_err(|error| Failed::of(core, error))
     }
 
-    /// Puts a prepared park on the queue and counts the caller as a user, or
-    /// fails it. True: the caller will wait, and is a user until then.
-    fn submit(&self, park: &Ref<Park>) -> core::result::Result<bool, Option<(Completion, Errno)>> {
-        let mut queues = self.queues.lock();
+    /// Puts a prepared park on the queue, or fails it. True: those that poll the
+    /// device are to be told. For that, and for the wait, the caller is counted as
+    /// a user.
+    fn submit(
+        &self,
+        queues: &mut Guard<'_, Queues>,
+        park: &Ref<Park>,
+    ) -> core::result::Result<(Sent, bool), Failed> {
         let waiting = queues.notices;
         let refused = match queues.status {
             Status::Running => None,
             _ => Some(Errno::ENXIO),
         };
         let id = queues.next_id;
-        let Some(core) = park.core.get(&mut queues) else {
-            return Err(None);
+        let Some(core) = park.core.get(queues) else {
+            return Err(Failed {
+                outcome: Outcome::of(Errno::ENXIO),
+                completion: None,
+            });
         };
         let full = core.notice.is_some_and(|limit| waiting >= limit);
         let refused = refused.or(full.then_some(Errno::EBUSY));
         if let Some(error) = refused {
-            return Err(core.fail(error).map(|completion| (completion, error)));
+            return Err(Failed::of(core, error));
         }
         core.state = State::Queued;
         let notice = core.notice.is_some();
-        let waited_for = matches!(core.waiter, Waiter::Caller);
-        core.counted = waited_for;
+        let sent = match core.waiter {
+            Waiter::Caller => Sent::Waiting,
+            _ => Sent::Over(core.outcome),
+        };
         let numbered = !matches!(core.waiter, Waiter::Nobody);
         if numbered {
             core.id = id;
@@ -276,45 +366,36 @@ impl MsgIf {
         // The park is on no list: it was its maker's alone.
         let linked = queues.touser.push_back(park.clone());
         debug_assert!(linked.is_ok());
-        trace(&mut queues, "enqueued", park);
-        self.queued.store(queues.touser.len(), Ordering::Release);
-        queues.users += 1;
-        self.readers.signal();
-        Ok(waited_for)
+        trace(queues, "enqueued", park);
+        // Who polls says so before it looks at the length.
+        self.queued.store(queues.touser.len(), Ordering::SeqCst);
+        let notify = self.polled.load(Ordering::SeqCst);
+        queues.users += usize::from(notify || sent == Sent::Waiting);
+        Ok((sent, notify))
     }
 
-    /// Waits for the outcome of a request (C: `puffs_msg_wait`). Who enqueues
-    /// a request for itself must do that: it is a user of the mount until
-    /// then.
+    /// Waits for the outcome of a request that was `sent` (C: `puffs_msg_wait`).
     ///
-    /// A request that is fire and forget, or that has a completion, is not
-    /// waited for. INT, TERM, KILL, HUP and QUIT end the wait, other signals
-    /// do not.
-    pub fn wait(&self, park: &Ref<Park>) -> Outcome {
-        let mut queues = self.queues.lock();
+    /// INT, TERM, KILL, HUP and QUIT end the wait, other signals do not.
+    pub fn wait(&self, park: &Ref<Park>, sent: Sent) -> Outcome {
+        match sent {
+            Sent::Waiting => self.outcome(self.queues.lock(), park),
+            Sent::Over(outcome) => outcome,
+        }
+    }
+
+    /// The outcome of a request that the caller is to wait for.
+    fn outcome<'a>(&'a self, mut queues: Guard<'a, Queues>, park: &Ref<Park>) -> Outcome {
         let mut mask = None;
-        let counted = park
-            .core
-            .get(&mut queues)
-            .is_some_and(|core| mem::take(&mut core.counted));
         let outcome = loop {
-            let Some(core) = park.core.get(&mut queues) else {
-                break Outcome::of(Errno::ENXIO);
-            };
-            match (core.state, &core.waiter) {
-                (_, Waiter::Callback(_)) => break Outcome::default(),
-                (State::Done, _) | (_, Waiter::Nobody) => break core.outcome,
-                (_, Waiter::Caller) => {}
+            if let Some(outcome) = done(&mut queues, park) {
+                break outcome;
             }
             if park.cv().wait_sig(&mut queues).is_ok() {
                 continue;
             }
             // Some signal. The outcome may have come in the same moment.
-            let done = park
-                .core
-                .get(&mut queues)
-                .is_none_or(|core| core.state == State::Done);
-            if done {
+            if done(&mut queues, park).is_some() {
                 continue;
             }
             if mask.is_none() && !kern::important_signal_pending() {
@@ -328,9 +409,7 @@ impl MsgIf {
             trace(&mut queues, "left by its caller", park);
             break Outcome::of(Errno::EINTR);
         };
-        if counted {
-            self.leave(&mut queues);
-        }
+        self.leave(&mut queues);
         drop(queues);
         drop(mask);
         outcome
@@ -340,11 +419,13 @@ impl MsgIf {
     /// back. What it has seen stays with the mount until it is done, and nobody
     /// looks at the outcome.
     fn abandon(&self, queues: &mut Guard<'_, Queues>, park: &Ref<Park>) {
-        let taken_back = queues.touser.remove(park).is_some();
+        let taken_back = queues.touser.remove(park);
         self.queued.store(queues.touser.len(), Ordering::Release);
-        if let Some(core) = park.core.get(queues).filter(|_| taken_back) {
-            core.state = State::Done;
-            core.outcome = Outcome::of(Errno::EINTR);
+        if let Some(core) = park.core.get(queues) {
+            core.waiter = Waiter::Left;
+            if taken_back.is_some() {
+                core.state = State::Done;
+            }
         }
     }
 
@@ -356,10 +437,7 @@ impl MsgIf {
     /// the reader does not want to wait, EINTR or ERESTART for a signal.
     pub fn getout(&self, nonblock: bool) -> Result<Outgoing> {
         let mut queues = self.queues.lock();
-        queues.users += 1;
-        let found = self.next_request(&mut queues, nonblock);
-        self.leave(&mut queues);
-        let park = found?;
+        let park = self.next_request(&mut queues, nonblock)?;
 
         self.queued.store(queues.touser.len(), Ordering::Release);
         park.lend();
@@ -397,7 +475,10 @@ impl MsgIf {
             if nonblock {
                 return Err(Errno::EWOULDBLOCK);
             }
-            if let Err(error) = self.readers.wait_sig(queues) {
+            queues.users += 1;
+            let woken = self.readers.wait_sig(queues);
+            self.leave(queues);
+            if let Err(error) = woken {
                 // Whoever woke us may have meant one reader: pass it on.
                 if !queues.touser.is_empty() {
                     self.readers.signal();
@@ -429,6 +510,7 @@ impl MsgIf {
             return;
         };
         let mut failed = None;
+        let mut waker = None;
         match error {
             Ok(()) if matches!(core.waiter, Waiter::Nobody) => core.state = State::Done,
             Ok(()) => {
@@ -440,23 +522,30 @@ impl MsgIf {
             }
             Err(error) => {
                 failed = core.fail(error).map(|completion| (completion, error));
-                park.cv().signal();
+                waker = core.is_waited_for().then(|| park.waker());
             }
         }
-        // Unmounting waits for users, so the mount outlives the callback.
-        queues.users += usize::from(failed.is_some());
+        if failed.is_some() {
+            // Unmounting waits for users, so the mount outlives the callback.
+            queues.users += 1;
+        }
         // Freeing the park is not for inside the lock.
         drop(queues);
         drop(park);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
         if let Some((completion, error)) = failed {
             run_failed(completion, error);
             msgif.release();
         }
     }
 
-    /// How many requests wait for the server (C: `puffs_msgif_waitcount`).
+    /// How many requests wait for the server (C: `puffs_msgif_waitcount`); asked
+    /// by who polls the device.
     pub fn waitcount(&self) -> usize {
-        self.queued.load(Ordering::Acquire)
+        self.polled.store(true, Ordering::SeqCst);
+        self.queued.load(Ordering::SeqCst)
     }
 
     /// Lets no new request in, and gives a reader that has a part of one the
@@ -486,11 +575,12 @@ impl MsgIf {
                 .or_else(|| queues.touser.pop_front())
                 .or_else(|| queues.pending.take_any(&mut bucket));
             let Some(park) = next else { break };
-            let completion = park
-                .core
-                .get(&mut queues)
-                .and_then(|core| core.fail(Errno::ENXIO));
-            park.cv().signal();
+            let mut completion = None;
+            let mut waker = None;
+            if let Some(core) = park.core.get(&mut queues) {
+                completion = core.fail(Errno::ENXIO);
+                waker = core.is_waited_for().then(|| park.waker());
+            }
             let park = if stranded {
                 stranded::add(park);
                 None
@@ -500,6 +590,9 @@ impl MsgIf {
             // The rest is not for inside the lock.
             drop(queues);
             drop(park);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
             if let Some(completion) = completion {
                 run_failed(completion, Errno::ENXIO);
             }
@@ -635,7 +728,16 @@ impl MsgIf {
                 room.copy_from_slice(message);
             }
         }
-        self.enqueue(false, park);
+        let sent = self.enqueue(false, park);
+        debug_assert_ne!(sent, Sent::Waiting);
+    }
+}
+
+/// The outcome of a request, once it is there.
+fn done(queues: &mut Guard<'_, Queues>, park: &Ref<Park>) -> Option<Outcome> {
+    match park.core.get(queues) {
+        Some(core) => (core.state == State::Done).then_some(core.outcome),
+        None => Some(Outcome::of(Errno::ENXIO)),
     }
 }
 

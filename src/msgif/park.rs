@@ -47,8 +47,10 @@ pub(super) enum State {
 
 /// Who waits for the outcome.
 pub(super) enum Waiter {
-    /// The thread that made the request, unless a signal made it leave.
+    /// The thread that made the request.
     Caller,
+    /// The thread that made the request left, for a signal.
+    Left,
     /// A completion (C: `PARKFLAG_CALL`).
     Callback(Completion),
     /// Nobody: fire and forget.
@@ -115,8 +117,6 @@ pub(super) struct Core {
     pub(super) copylen: usize,
     pub(super) id: u64,
     pub(super) outcome: Outcome,
-    /// The caller is counted as a user of the mount until it waits.
-    pub(super) counted: bool,
     /// Something that the server made us say: how many of those may wait.
     pub(super) notice: Option<usize>,
 }
@@ -132,6 +132,11 @@ impl Core {
         Req::mut_from_prefix(self.wire_mut().bytes_mut())
             .ok()
             .map(|(header, _)| header)
+    }
+
+    /// Does a caller wait for it, or will?
+    pub(super) fn is_waited_for(&self) -> bool {
+        matches!(self.waiter, Waiter::Caller)
     }
 
     /// Ends the request with an error, and hands out the completion that is to
@@ -165,6 +170,7 @@ impl fmt::Display for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let waiter = match self.waiter {
             Waiter::Caller => "caller",
+            Waiter::Left => "caller who left",
             Waiter::Callback(_) => "callback",
             Waiter::Nobody => "nobody",
         };
@@ -208,7 +214,6 @@ impl Park {
             copylen: len,
             id: 0,
             outcome: Outcome::default(),
-            counted: false,
             notice: None,
         };
         let core = Guarded::new(core);

@@ -1,6 +1,6 @@
 //! A request of a known type, for the operations that make one.
 
-use super::{Completion, Park};
+use super::{Completion, Outcome, Park, Sent};
 use crate::{
     abi::{Cookie, Message, Payload},
     kern::{Errno, Ref, Result, Sleep},
@@ -15,6 +15,7 @@ use core::{marker::PhantomData, ops::Range};
 /// holds the reply, which was judged.
 pub(crate) struct Request<T> {
     park: Ref<Park>,
+    sent: Sent,
     message: PhantomData<fn() -> T>,
 }
 
@@ -34,6 +35,7 @@ impl<T: Message> Request<T> {
         }
         Request {
             park,
+            sent: Sent::Over(Outcome::default()),
             message: PhantomData,
         }
     }
@@ -58,7 +60,7 @@ impl<T: Message> Request<T> {
 
     /// Sends it, to be waited for (C: `puffs_msg_enqueue`).
     pub(crate) fn send(&mut self, mount: &Mount) {
-        mount.send(&mut self.park);
+        self.sent = mount.send(&mut self.park);
     }
 
     /// Waits for the outcome, and does what the server said of the nodes that
@@ -68,7 +70,7 @@ impl<T: Message> Request<T> {
     /// What the server or the kernel says, EPROTO for an answer that does not
     /// fit the node.
     pub(crate) fn wait(&mut self, mount: &Mount, nodes: [Option<&Node>; 2]) -> Result<()> {
-        mount.receive(&mut self.park, nodes)
+        mount.receive(&mut self.park, self.sent, nodes)
     }
 
     /// Sends it and waits for the outcome.
@@ -76,8 +78,8 @@ impl<T: Message> Request<T> {
     /// # Errors
     /// As [`wait`](Self::wait).
     pub(crate) fn ask(&mut self, mount: &Mount, nodes: [Option<&Node>; 2]) -> Result<()> {
-        self.send(mount);
-        self.wait(mount, nodes)
+        let outcome = mount.msgif.call(mount.config.time32, &mut self.park);
+        mount.learn(outcome, &mut self.park, nodes)
     }
 
     /// Sends it, and wants no reply (C: `puffs_msg_setfaf`).
@@ -126,18 +128,31 @@ impl<T: Message + Payload> Request<T> {
 
 impl Mount {
     /// Sends a request.
-    pub fn send(&self, park: &mut Ref<Park>) {
-        self.msgif.enqueue(self.config.time32, park);
+    pub fn send(&self, park: &mut Ref<Park>) -> Sent {
+        self.msgif.enqueue(self.config.time32, park)
     }
 
-    /// Waits for the outcome of a request, and does what the server said of
-    /// the nodes that it is about (C: `puffs_msg_wait2`).
+    /// Waits for the outcome of a request that was `sent`, and does what the
+    /// server said of the nodes that it is about (C: `puffs_msg_wait2`).
     ///
     /// # Errors
     /// What the server or the kernel says, EPROTO for an answer that does not
     /// fit the node.
-    pub fn receive(&self, park: &mut Ref<Park>, nodes: [Option<&Node>; 2]) -> Result<()> {
-        let outcome = self.msgif.wait(park);
+    pub fn receive(
+        &self,
+        park: &mut Ref<Park>,
+        sent: Sent,
+        nodes: [Option<&Node>; 2],
+    ) -> Result<()> {
+        self.learn(self.msgif.wait(park, sent), park, nodes)
+    }
+
+    fn learn(
+        &self,
+        outcome: Outcome,
+        park: &mut Ref<Park>,
+        nodes: [Option<&Node>; 2],
+    ) -> Result<()> {
         node::apply_setbacks(outcome.setbacks, nodes);
         Errno::check(outcome.rv)?;
         match (park.get_mut(), nodes[0]) {

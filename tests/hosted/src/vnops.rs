@@ -20,7 +20,7 @@ use puffs_rs::{
         sys::{self, kauth_cred, vattr, vnode},
         Errno, Ref, Result, Sleep,
     },
-    msgif::Park,
+    msgif::{Outcome, Park, Sent},
     vnops::File,
 };
 use puffs_script::text;
@@ -510,6 +510,7 @@ fn file(vnode: &VnodeRef) -> Result<File> {
 /// A request of a test's.
 struct Asking {
     park: Ref<Park>,
+    sent: Sent,
     file: File,
 }
 
@@ -537,7 +538,8 @@ impl Asking {
         if forget {
             fresh.set_faf();
         }
-        Ok(Asking { park, file })
+        let sent = Sent::Over(Outcome::default());
+        Ok(Asking { park, sent, file })
     }
 
     /// One of type `T`, with `more` bytes behind it.
@@ -560,12 +562,13 @@ impl Asking {
     }
 
     fn send(&mut self) {
-        self.file.mount.send(&mut self.park);
+        self.sent = self.file.mount.send(&mut self.park);
     }
 
     fn wait(&mut self) -> Result<()> {
         let nodes = [Some(&*self.file.node), None];
-        self.file.mount.receive(&mut self.park, nodes)
+        let mount = &self.file.mount;
+        mount.receive(&mut self.park, self.sent, nodes)
     }
 }
 
