@@ -173,6 +173,11 @@ impl Node {
         self.vtype.load(Ordering::Relaxed)
     }
 
+    /// Did the cache just make its vnode? Else all of that is set up.
+    fn is_new(&self) -> bool {
+        self.vtype.load(Ordering::Acquire) == u32::from(Vtype::Non)
+    }
+
     /// Is it of that type?
     pub(crate) fn is(&self, vtype: Vtype) -> bool {
         self.vtype() == u32::from(vtype)
@@ -297,15 +302,15 @@ fn get(mount: &Mount, file: FileInfo, existing: Existing) -> Result<(VnodeRef, N
             break (vnode, node);
         }
     };
-    if is_new(*vnode, &node) {
+    if node.is_new() {
         let sizing = node.sizing();
-        if is_new(*vnode, &node) {
+        if node.is_new() {
             initialise(*vnode, &node, vtype, file);
             drop(sizing);
             return Ok((vnode, node));
         }
     }
-    let known = vnode.vtype();
+    let known = node.vtype();
     if existing == Existing::Refused {
         drop(vnode);
         return Err(mount.bad_node(Errno::EEXIST, "cookie exists", file.cookie));
@@ -324,12 +329,6 @@ pub(crate) fn node_of(vnode: Vnode) -> Option<NodeRef> {
     vnode.with_interlock(|| Node::of(vnode))
 }
 
-/// Did the cache just make the vnode? Else all of it is set up.
-fn is_new(vnode: Vnode, node: &Node) -> bool {
-    let _state = node.state();
-    vnode.vtype() == u32::from(Vtype::Non)
-}
-
 /// Gives a vnode that the cache just made its type. The caller is inside
 /// `pn_sizemtx`.
 fn initialise(vnode: Vnode, node: &Node, vtype: Vtype, file: FileInfo) {
@@ -340,12 +339,14 @@ fn initialise(vnode: Vnode, node: &Node, vtype: Vtype, file: FileInfo) {
     let mut state = node.state();
     state.server_size = file.size;
     vnode.set_vtype(vtype as u32);
-    node.vtype.store(vtype as u32, Ordering::Relaxed);
     match vtype {
         Vtype::Blk | Vtype::Chr => vnode.become_special(file.rdev),
         Vtype::Fifo => vnode.become_fifo(),
         _ => {}
     }
+    drop(state);
+    // The last: who sees it relies on the rest.
+    node.vtype.store(vtype as u32, Ordering::Release);
 }
 
 /// The vnode of a file that the server just made in directory `dir` (C:

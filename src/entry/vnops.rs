@@ -447,10 +447,7 @@ pub unsafe extern "C" fn puffs_rs_getattr(
     let out = unsafe { attributes(vap) };
     // SAFETY: the caller says so.
     let cred = unsafe { Cred::new(cred) };
-    Errno::code(file.and_then(|file| {
-        *out? = attr::getattr(&file, &cred)?;
-        Ok(())
-    }))
+    Errno::code(file.and_then(|file| attr::getattr(&file, &cred, out?)))
 }
 
 /// See [`attr::setattr`].

@@ -31,7 +31,7 @@ fn is_set(time: Timespec) -> bool {
 ///
 /// # Errors
 /// EOPNOTSUPP if the server does not handle it, else what the server says.
-pub fn getattr(file: &File, cred: &Cred<'_>) -> Result<Vattr> {
+pub fn getattr(file: &File, cred: &Cred<'_>, out: &mut Vattr) -> Result<()> {
     file.needs(VnOp::Getattr)?;
     let (mount, node) = (&file.mount, &file.node);
     // Pages may be asked for meanwhile, which makes the file longer at the
@@ -39,9 +39,11 @@ pub fn getattr(file: &File, cred: &Cred<'_>) -> Result<Vattr> {
     let _sizing = node.sizing();
     if mount.config.uses_ttl() {
         let known = node.state().attributes;
-        if let Some((mut va, _)) = known.filter(|(_, until)| !until.is_over()) {
-            learn(mount, file.vnode, node, &mut va);
-            return Ok(with_notes(file, va));
+        if let Some((va, _)) = known.filter(|(_, until)| !until.is_over()) {
+            *out = va;
+            let notes = learn(mount, file.vnode, node, out, Deadline::default());
+            show(mount, out, notes);
+            return Ok(());
         }
     }
     let mut request = file.request::<vn::Getattr>()?;
@@ -50,51 +52,57 @@ pub fn getattr(file: &File, cred: &Cred<'_>) -> Result<Vattr> {
     subr::credcvt(&mut message.cred, cred);
     file.ask(&mut request)?;
     let answer = request.body()?;
-    learn(mount, file.vnode, node, &mut answer.va);
-    keep(mount, node, &answer.va, answer.va_ttl);
-    Ok(with_notes(file, answer.va))
+    *out = answer.va;
+    let until = Deadline::after(answer.va_ttl);
+    let notes = learn(mount, file.vnode, node, out, until);
+    show(mount, out, notes);
+    Ok(())
 }
 
-/// What stat(2) shows: the server's word, but for what the kernel knows better.
-fn with_notes(file: &File, mut va: Vattr) -> Vattr {
-    va.fsid = file.mount.mp.fsid();
-    if file.mount.config.flushes_notes() {
-        let notes = file.node.state().notes;
-        va.atime = notes.atime.unwrap_or(va.atime);
-        va.mtime = notes.mtime.unwrap_or(va.mtime);
-        va.ctime = notes.ctime.unwrap_or(va.ctime);
-        va.size = notes.size.unwrap_or(va.size);
-    }
-    va
+/// Makes the server's word what stat(2) shows: some things the kernel knows
+/// better.
+fn show(mount: &Mount, va: &mut Vattr, notes: Notes) {
+    va.fsid = mount.mp.fsid();
+    va.atime = notes.atime.unwrap_or(va.atime);
+    va.mtime = notes.mtime.unwrap_or(va.mtime);
+    va.ctime = notes.ctime.unwrap_or(va.ctime);
+    va.size = notes.size.unwrap_or(va.size);
 }
 
 /// Takes in what a reply says of a file (C: `update_va`), for whoever is inside
-/// `pn_sizemtx`: its size, unless the kernel knows it better.
-fn learn(mount: &Mount, vnode: Vnode, node: &Node, va: &mut Vattr) {
+/// `pn_sizemtx`: its size, unless the kernel knows it better. If the
+/// attributes hold until some time, they are kept. Returns what is noted.
+fn learn(mount: &Mount, vnode: Vnode, node: &Node, va: &mut Vattr, until: Deadline) -> Notes {
     // The server does not know about the device behind a special file.
-    if node.is_device() {
+    let is_device = node.is_device();
+    if is_device {
         va.size = vnode.size() as u64;
         va.blocksize = if node.is(Vtype::Blk) {
             BLOCK_DEVICE_IO
         } else {
             CHARACTER_DEVICE_IO
         };
-        return;
     }
-    let noted = mount.config.flushes_notes() && node.state().notes.size.is_some();
-    if va.size != NO_SIZE && !noted {
-        let size = va.size as i64;
-        vnode.set_size(size);
-        node.state().server_size = size;
-    }
-}
-
-/// Keeps attributes for as long as they hold.
-fn keep(mount: &Mount, node: &Node, va: &Vattr, ttl: Timespec) {
-    let until = Deadline::after(ttl);
+    let size = va.size as i64;
+    let mut state = node.state();
+    let notes = if mount.config.flushes_notes() {
+        state.notes
+    } else {
+        Notes::default()
+    };
     if mount.config.uses_ttl() && until.is_set() {
-        node.state().attributes = Some((*va, until));
+        state.attributes = Some((*va, until));
     }
+    let is_sized = !is_device && va.size != NO_SIZE && notes.size.is_none();
+    if is_sized {
+        state.server_size = size;
+    }
+    // It is entered inside the lock of the pages.
+    drop(state);
+    if is_sized && vnode.size() != size {
+        vnode.set_size(size);
+    }
+    notes
 }
 
 /// Takes in a reply that tells of a file, with the times that its attributes and
@@ -114,8 +122,7 @@ pub(super) fn learn_all(
         state.name_until = until;
         state.grace_until = until.max(state.grace_until);
     }
-    learn(mount, vnode, node, va);
-    keep(mount, node, va, va_ttl);
+    learn(mount, vnode, node, va, Deadline::after(va_ttl));
 }
 
 /// Changes the attributes of a file that `va` sets (VOP_SETATTR); it is locked.
@@ -206,8 +213,8 @@ pub(super) fn change(file: &File, mut va: Vattr, by: By<'_>, then: Then) -> Resu
         file.ask(&mut request)?;
         if mount.config.uses_ttl() && then == Then::Resize {
             let answer = request.body()?;
-            learn(mount, file.vnode, node, &mut answer.va);
-            keep(mount, node, &answer.va, answer.va_ttl);
+            let until = Deadline::after(answer.va_ttl);
+            learn(mount, file.vnode, node, &mut answer.va, until);
         }
     }
     if va.size != NO_SIZE {
