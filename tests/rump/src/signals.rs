@@ -147,11 +147,13 @@ fn wakeups(cv: *mut RawCondVar) -> &'static AtomicUsize {
 /// A sleep of at most so many ticks, for ever if 0, that signals end.
 fn sleep(cv: *mut RawCondVar, mutex: *mut RawMutex, ticks: c_int, signals: &Signals) -> c_int {
     let mut left = ticks;
+    // The mutex is still held: who wakes us from now on is counted, also between
+    // two ticks, when nobody sleeps.
+    let before = wakeups(cv).load(Ordering::Relaxed);
     loop {
         if signals.are_pending() {
             return EINTR;
         }
-        let before = wakeups(cv).load(Ordering::Relaxed);
         // SAFETY: the arguments are the kernel's, which wants to sleep.
         let error = unsafe { (functions().rumpns_cv_timedwait)(cv, mutex, 1) };
         if error != EWOULDBLOCK {
