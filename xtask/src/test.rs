@@ -65,7 +65,7 @@ fn one(result: Result<()>) -> Result<Count> {
 
 /// The steps: name, what it does, the function that does it.
 type Step = (&'static str, &'static str, fn(&Test) -> Result<Count>);
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     ("fmt", "the format of the sources (rustfmt)", |_| one(fmt())),
     (
         "unsafe",
@@ -75,6 +75,11 @@ const STEPS: [Step; 13] = [
     ("clippy", "lints (clippy, no warnings)", |_| one(clippy())),
     ("doc", "the documentation (no warnings)", |_| one(doc())),
     ("tests", "the tests of the workspace", tests),
+    (
+        "bench",
+        "the benchmarks of the hosted kernel, once each",
+        |_| one(bench()),
+    ),
     ("models", "the models, on many schedules", models),
     ("fuzz", "the fuzz targets, for a minute", fuzz),
     (
@@ -231,6 +236,17 @@ fn tests(options: &Test) -> Result<Count> {
         sh::say(format!("{} tests are ignored", outcome.ignored));
     }
     Ok(outcome.into())
+}
+
+/// Sees that they still work; `cargo bench` measures.
+fn bench() -> Result<()> {
+    sh::run(&mut cargo(&[
+        "test",
+        "--workspace",
+        "--quiet",
+        "--bench",
+        "messages",
+    ]))
 }
 
 fn sanitize(sanitizer: Sanitizer, options: &Test) -> Result<Count> {
