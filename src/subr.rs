@@ -69,18 +69,24 @@ pub(crate) fn fscred(kcred: &mut Kcred) {
 /// what it says that it holds. What the server had no more data for becomes
 /// zeroes: the pages may hold what another file left there.
 pub(crate) fn bio_read_done(reply: &[u8], mut buf: Buf) {
-    let (error, data) = match reply_to_io(reply, buf.count()) {
-        Ok(data) => (0, data),
-        Err(error) => (error, &[][..]),
-    };
-    let room = buf.data_mut();
-    if error == 0 {
-        let moved = data.len().min(room.len());
-        room[..moved].copy_from_slice(&data[..moved]);
-        room[moved..].fill(0);
-    }
-    let resid = if error == 0 { 0 } else { room.len() };
+    let error = fill(&mut buf, reply);
+    let resid = if error == 0 { 0 } else { buf.count() };
     buf.done(error, resid);
+}
+
+/// Puts what such a reply has into a buffer; returns the errno that it has
+/// instead.
+pub(crate) fn fill(buf: &mut Buf, reply: &[u8]) -> i32 {
+    match reply_to_io(reply, buf.count()) {
+        Ok(data) => {
+            let room = buf.data_mut();
+            let moved = data.len().min(room.len());
+            room[..moved].copy_from_slice(&data[..moved]);
+            room[moved..].fill(0);
+            0
+        }
+        Err(error) => error,
+    }
 }
 
 /// Completes an asynchronous write of pages (C:

@@ -6,20 +6,13 @@
 
 use super::{listing, reply::Terms};
 use crate::{
-    abi::{self, vn, CredKind, KernelCred, Message, OpClass, Payload, Req, Timespec, Vattr, VnOp},
+    abi::{self, vn, Message, OpClass, Payload, Req, Timespec, Vattr, VnOp},
     kern,
 };
 use zerocopy::{FromBytes, FromZeros};
 
 /// How the reply to a request is to be completed.
 pub(super) enum Amends {
-    /// A read of the page cache, of so many bytes.
-    ///
-    /// `puffs_vnop_strategy` copies what a reply has and leaves the rest of
-    /// the pages as they are, with what other files left in them; so the reply
-    /// gets zeroes for what the server had not. A read of a process's keeps
-    /// its end.
-    Pages(usize),
     /// A listing of so many bytes, and at most so many cookies.
     ///
     /// Without entries it is at its end. Who asks for cookies takes one from
@@ -42,14 +35,6 @@ impl Amends {
             return None;
         }
         match VnOp::try_from(header.optype).ok()? {
-            VnOp::Read => {
-                // The page cache reads with the file system's own credentials,
-                // and nobody else does.
-                let (asked, _) = vn::Read::ref_from_prefix(request).ok()?;
-                let by_kernel = asked.cred.kind == u8::from(CredKind::Kernel)
-                    && asked.cred.internal == u8::from(KernelCred::FsCred);
-                by_kernel.then_some(Amends::Pages(asked.resid))
-            }
             VnOp::Readdir => {
                 let (asked, _) = vn::Readdir::ref_from_prefix(request).ok()?;
                 Some(Amends::Listing(asked.resid, asked.ncookies))
@@ -68,7 +53,6 @@ impl Amends {
     /// Completes an accepted success, in the form that the kernel knows.
     pub(super) fn make(self, terms: Terms, message: &mut [u8]) {
         match self {
-            Amends::Pages(asked) => pages(asked, message),
             Amends::Listing(asked, cookies) => entries(asked, cookies, message),
             Amends::Attributes(op) => attributes(op, terms, message),
         }
@@ -77,19 +61,6 @@ impl Amends {
 
 fn body<T: Message>(message: &mut [u8]) -> Option<&mut T> {
     T::mut_from_prefix(message).ok().map(|(body, _)| body)
-}
-
-fn pages(asked: usize, message: &mut [u8]) {
-    let Some(answer) = body::<vn::Read>(message) else {
-        return;
-    };
-    // The judgement saw to it that what is left did not grow.
-    let moved = asked.saturating_sub(core::mem::take(&mut answer.resid));
-    let data = message.get_mut(vn::Read::DATA..).unwrap_or_default();
-    let len = data.len().min(asked);
-    if let Some(rest) = data.get_mut(moved..len) {
-        rest.fill(0);
-    }
 }
 
 fn entries(asked: usize, cookies: usize, message: &mut [u8]) {

@@ -3,7 +3,7 @@
 use super::{
     amend::Amends,
     park::{Completion, Core, Outcome, State},
-    reply::{judge, Fault, Terms},
+    reply::{judge, Fault, Lengths, Terms},
     time32, MsgIf, Status,
 };
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     kern::{self, Errno, Guard, Ref},
     mount::Mount,
     msgif::{Park, Queues},
+    subr,
 };
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -138,8 +139,11 @@ fn finish(
     debug_assert_eq!(core.state, State::Pending);
     core.state = State::Done;
     let cookie = core.header().map_or(header.cookie, |asked| asked.cookie);
-    let wire_len = core.wire_mut().len();
-    let verdict = judge(terms, core.msg.bytes(), wire_len, header, frame);
+    let lengths = Lengths {
+        native: core.msg.len() + core.beyond,
+        wire: core.longest(),
+    };
+    let verdict = judge(terms, core.msg.bytes(), lengths, header, frame);
     let wake = core.is_waited_for();
     let completion = core.take_completion();
     match verdict {
@@ -161,9 +165,13 @@ fn finish(
 fn accept(core: &mut Core, terms: Terms, verdict: Outcome, frame: &[u8]) {
     core.outcome = verdict;
     let amends = Amends::of(core.msg.bytes());
-    // The judgement saw to it that the frame is not longer.
-    if let Some(room) = core.wire_mut().bytes_mut().get_mut(..frame.len()) {
-        room.copy_from_slice(frame);
+    // The judgement saw to it that the frame is not longer than this and what
+    // is received elsewhere.
+    let whole = core.wire_mut().bytes_mut();
+    let fits = frame.len().min(whole.len());
+    whole[..fits].copy_from_slice(&frame[..fits]);
+    if let Some(pages) = core.pages.as_mut().filter(|_| verdict.rv == 0) {
+        subr::fill(pages, frame);
     }
     if let Some(wire) = core.wire.as_mut() {
         time32::incoming(wire.bytes(), core.msg.bytes_mut());

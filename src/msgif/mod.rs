@@ -49,7 +49,8 @@ pub(crate) use sop::SOP_REQUESTS;
 use crate::{
     abi::{self, notify, Cookie, ErrorOp, OpClass, Req, VnOp},
     kern::{
-        self, CondVar, Errno, Guard, List, Mutex, Putter, Ref, Result, SignalMask, Sleep, Table,
+        self, Buf, CondVar, Errno, Guard, List, Mutex, Putter, Ref, Result, SignalMask, Sleep,
+        Table,
     },
     mount::Mount,
 };
@@ -429,6 +430,16 @@ impl MsgIf {
         }
     }
 
+    /// Takes back from a request where its caller wanted pages: from now on
+    /// nobody puts anything there.
+    pub(crate) fn take_pages(&self, park: &mut Ref<Park>) -> Option<Buf> {
+        if let Some(park) = park.get_mut() {
+            return park.swap_pages(None);
+        }
+        let mut queues = self.queues.lock();
+        park.core.get(&mut queues)?.pages.take()
+    }
+
     /// Hands the next request to a reader of the device (C:
     /// `puffs_msgif_getout`).
     ///
@@ -773,7 +784,7 @@ fn prepare(core: &mut Core, time32: bool) -> Result<()> {
         core.wire = time32::outgoing(core.msg.bytes())?;
     }
     let (pid, lid) = kern::caller_ids();
-    let buflen = core.wire_mut().len();
+    let buflen = core.longest();
     let waits = matches!(core.waiter, Waiter::Caller);
     let forgets = matches!(core.waiter, Waiter::Nobody);
     let header = core.header().ok_or(Errno::EINVAL)?;

@@ -115,6 +115,11 @@ pub(super) struct Core {
     pub(super) wire: Option<KBytes>,
     /// How many bytes the server gets (C: `park_copylen`).
     pub(super) copylen: usize,
+    /// How much longer than the message a reply may be: that much is received
+    /// elsewhere.
+    pub(super) beyond: usize,
+    /// Where a caller who waits has that put.
+    pub(super) pages: Option<Buf>,
     pub(super) id: u64,
     pub(super) outcome: Outcome,
     /// Something that the server made us say: how many of those may wait.
@@ -125,6 +130,11 @@ impl Core {
     /// The bytes that the server sees.
     pub(super) fn wire_mut(&mut self) -> &mut KBytes {
         self.wire.as_mut().unwrap_or(&mut self.msg)
+    }
+
+    /// How long a reply may be.
+    pub(super) fn longest(&mut self) -> usize {
+        self.wire_mut().len() + self.beyond
     }
 
     /// The header of the message as the server sees it.
@@ -212,6 +222,8 @@ impl Park {
             msg,
             wire: None,
             copylen: len,
+            beyond: 0,
+            pages: None,
             id: 0,
             outcome: Outcome::default(),
             notice: None,
@@ -267,6 +279,16 @@ impl Park {
         let core = self.core.get_mut();
         debug_assert!(delta < core.msg.len());
         core.copylen = core.msg.len().saturating_sub(delta).max(size_of::<Req>());
+    }
+
+    /// Says that the last `len` bytes of a reply are received elsewhere.
+    pub(super) fn set_beyond(&mut self, len: usize) {
+        self.core.get_mut().beyond = len;
+    }
+
+    /// Says where, and takes back what was said before.
+    pub(super) fn swap_pages(&mut self, pages: Option<Buf>) -> Option<Buf> {
+        core::mem::replace(&mut self.core.get_mut().pages, pages)
     }
 
     /// Says what is asked, of which file (C: `puffs_msg_setinfo`).

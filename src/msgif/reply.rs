@@ -31,6 +31,15 @@ pub(super) struct Terms {
     pub(super) maxmsglen: usize,
 }
 
+/// How long a reply may be.
+#[derive(Clone, Copy)]
+pub(super) struct Lengths {
+    /// In the form that the kernel knows.
+    pub(super) native: usize,
+    /// In the server's, which differs for a 32-bit time_t.
+    pub(super) wire: usize,
+}
+
 /// What is wrong with a reply: what the server is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Fault {
@@ -52,21 +61,20 @@ const fn fault(kind: ErrorOp, error: Errno, text: &'static str) -> Fault {
 
 /// Judges `frame`, whose header is `header`, as the reply to `request`.
 ///
-/// `request` is the message as the kernel made it. The server's form of it is
-/// `wire_len` bytes long, which differs for a 32-bit time_t.
+/// `request` is the message as the kernel made it.
 ///
 /// # Errors
 /// The fault.
 pub(super) fn judge(
     terms: Terms,
     request: &[u8],
-    wire_len: usize,
+    lengths: Lengths,
     header: &Req,
     frame: &[u8],
 ) -> Result<Outcome, Fault> {
     const ERROR: ErrorOp = ErrorOp::Error;
 
-    if frame.len() > wire_len {
+    if frame.len() > lengths.wire {
         return Err(fault(ERROR, Errno::E2BIG, "reply longer than its request"));
     }
     let Some(asked) = read::<Req>(request) else {
@@ -88,7 +96,7 @@ pub(super) fn judge(
         request,
         frame,
         // A native frame is as long as its struct says.
-        excess: request.len() as isize - wire_len as isize,
+        excess: lengths.native as isize - lengths.wire as isize,
     };
     if class == OpClass::Vfs as u16 {
         case.vfs(asked.optype, header.rv)?;

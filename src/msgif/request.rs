@@ -2,8 +2,8 @@
 
 use super::{Completion, Outcome, Park, Sent};
 use crate::{
-    abi::{Cookie, Message, Payload},
-    kern::{Errno, Ref, Result, Sleep},
+    abi::{vn, Cookie, Message, Payload},
+    kern::{Buf, Errno, Ref, Result, Sleep},
     mount::Mount,
     node::{self, Node},
 };
@@ -97,6 +97,38 @@ impl<T: Message> Request<T> {
             park.set_call(completion);
         }
         self.send(mount);
+    }
+}
+
+impl Request<vn::Read> {
+    /// A request for `len` bytes that are received elsewhere than behind the
+    /// message: by a [completion](Self::complete), or [into
+    /// pages](Self::ask_into).
+    ///
+    /// # Errors
+    /// ENOMEM, only if it may not sleep.
+    pub(crate) fn elsewhere(cookie: Cookie, len: usize, sleep: Sleep) -> Result<Self> {
+        let mut request = Request::new(cookie, 0, sleep)?;
+        if let Some(park) = request.park.get_mut() {
+            park.set_beyond(len);
+        }
+        Ok(request)
+    }
+
+    /// Sends it and waits for the outcome, which is in the buffer if all went
+    /// well; what the server had no data for became zeroes. The buffer comes
+    /// back in any case, and nobody else has it any more.
+    pub(crate) fn ask_into(
+        mut self,
+        mount: &Mount,
+        node: &Node,
+        buf: Buf,
+    ) -> (Option<Buf>, Result<()>) {
+        if let Some(park) = self.park.get_mut() {
+            park.swap_pages(Some(buf));
+        }
+        let result = self.ask(mount, [Some(node), None]);
+        (mount.msgif.take_pages(&mut self.park), result)
     }
 }
 

@@ -82,23 +82,21 @@ fn fail(buf: Buf, error: Errno) -> Result<()> {
     finish(buf, Err(error))
 }
 
-fn read(file: &File, mut buf: Buf) -> Result<()> {
+fn read(file: &File, buf: Buf) -> Result<()> {
     let len = buf.count();
     let sleep = if kern::is_pagedaemon() {
         Sleep::No
     } else {
         Sleep::Yes
     };
-    let made =
-        Request::<vn::Read>::with_room(file.node.cookie, len, sleep).and_then(|mut request| {
-            let message = request.body()?;
-            subr::fscred(&mut message.cred);
-            message.offset = buf.offset();
-            message.resid = len;
-            request.keep_back(len);
-            Ok(request)
-        });
-    let mut request = match made {
+    let made = Request::elsewhere(file.node.cookie, len, sleep).and_then(|mut request| {
+        let message = request.body()?;
+        subr::fscred(&mut message.cred);
+        message.offset = buf.offset();
+        message.resid = len;
+        Ok(request)
+    });
+    let request = match made {
         Ok(request) => request,
         Err(error) => return fail(buf, error),
     };
@@ -106,12 +104,8 @@ fn read(file: &File, mut buf: Buf) -> Result<()> {
         request.complete(&file.mount, Completion::Read(buf));
         return Ok(());
     }
-    let read = file.ask(&mut request).and_then(|()| {
-        // What the server had no data for became zeroes.
-        buf.data_mut().copy_from_slice(request.payload(0..len)?);
-        Ok(())
-    });
-    finish(buf, read)
+    let (buf, read) = request.ask_into(&file.mount, &file.node, buf);
+    finish(buf.ok_or(Errno::ENXIO)?, read)
 }
 
 fn write(file: &File, buf: Buf) -> Result<()> {
