@@ -27,7 +27,7 @@ use puffs_rs::{
         self,
         consts::{MSGSTRUCT_MAX, MSG_MAXSIZE},
         notify::Flush,
-        vn, Cookie, KArgs, OpClass, Payload, Req, VfsOp, VnOp, FHFLAG_DYNAMIC, FHFLAG_PASSTHROUGH,
+        vn, Cookie, KArgs, OpClass, Req, VfsOp, VnOp, FHFLAG_DYNAMIC, FHFLAG_PASSTHROUGH,
         KFLAG_CACHE_FS_TTL, KFLAG_LOOKUP_FULLPNBUF, KFLAG_NOCACHE_NAME,
     },
     kern::{Errno, Result},
@@ -433,7 +433,6 @@ impl Waiters {
             id,
             asked,
             forget,
-            pages,
         } = waiting;
         let (outcome, got) = self.actor.run(|| {
             if leaves {
@@ -446,7 +445,6 @@ impl Waiters {
             id,
             asked,
             forget,
-            pages,
             leaves,
             outcome,
             got,
@@ -873,7 +871,6 @@ struct Waiting {
     id: u64,
     asked: Vec<u8>,
     forget: bool,
-    pages: bool,
 }
 
 /// A request whose caller knows the outcome.
@@ -882,7 +879,6 @@ struct Through {
     id: u64,
     asked: Vec<u8>,
     forget: bool,
-    pages: bool,
     leaves: bool,
     outcome: Result<()>,
     got: Vec<u8>,
@@ -1010,14 +1006,12 @@ impl<'a> Run<'a> {
         });
         let Ok(mut call) = sent else { return };
         let id = call.id();
-        let pages = (op.class, op.op) == (OpClass::Vn as u16, VnOp::Read as u16) && want.other;
         let waiting = Waiting {
             op,
             id,
             call,
             asked,
             forget,
-            pages,
         };
         if id == 0 {
             // Nobody waits, or it was not sent: who is not counted as a user
@@ -1035,7 +1029,6 @@ impl<'a> Run<'a> {
             id,
             asked,
             forget,
-            pages,
             leaves,
             outcome,
             got,
@@ -1079,9 +1072,6 @@ impl<'a> Run<'a> {
         let accepted = reply.len() <= got.len() && {
             let mut wanted = asked.clone();
             wanted[..reply.len()].copy_from_slice(&reply);
-            if pages && header.rv == 0 {
-                finish_pages(&mut wanted, &asked);
-            }
             if header.rv == 0 {
                 ops::amend(op, &asked, &mut wanted, &got);
             }
@@ -1247,24 +1237,6 @@ impl<'a> Run<'a> {
                 break;
             }
         }
-    }
-}
-
-/// What the page cache gets: the reply, and zeroes for what it has not.
-fn finish_pages(wanted: &mut [u8], asked: &[u8]) {
-    let start = <vn::Read as Payload>::DATA;
-    let (Ok((asked, _)), Ok((answer, _))) = (
-        vn::Read::ref_from_prefix(asked),
-        vn::Read::mut_from_prefix(wanted),
-    ) else {
-        return;
-    };
-    let moved = asked.resid.saturating_sub(answer.resid);
-    answer.resid = 0;
-    if let Some(rest) = wanted.get_mut(start + moved..) {
-        // As long as the pages, which may end behind the struct.
-        let len = asked.resid.saturating_sub(moved).min(rest.len());
-        rest[..len].fill(0);
     }
 }
 
