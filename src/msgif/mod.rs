@@ -13,6 +13,16 @@
 //! lock*. A caller who is interrupted takes a queued request back; one that
 //! the server has seen it leaves behind, and nobody looks at the reply.
 //!
+//! # What a call costs
+//!
+//! The caller enters the message lock once, to send and to wait; the server's
+//! thread three times: it fetches the request, gives the buffer back, and
+//! answers. One reader is woken for a request, and one caller for a reply, by
+//! who is about to give the lock up or did: who is woken finds it free. A reply
+//! is found by its id, and copied once; what belongs in pages goes there
+//! straight from the server's frame. Signals cost nothing before one comes, and
+//! those that poll the device nothing before somebody does.
+//!
 //! # Lock order
 //!
 //! ```text
