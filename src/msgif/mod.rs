@@ -205,6 +205,11 @@ impl MsgIf {
     /// Says that mount(2) is through and the server can be asked, unless it
     /// died meanwhile.
     pub fn start(&self) {
+        // A kqueue that watches the device since before it was tied to the
+        // mount has asked for nothing yet, and would never be told. Now it asks.
+        if let Some(_user) = self.user() {
+            self.putter.notify();
+        }
         let mut queues = self.queues.lock();
         if queues.status == Status::Mounting {
             queues.status = Status::Running;
