@@ -27,6 +27,9 @@ use std::{
     time::Duration,
 };
 
+/// A gigabyte, which no kernel here has.
+const NEVER: &str = "1073741824";
+
 /// Measures how fast puffs is on a rump kernel, side by side with the stock library
 #[derive(Args)]
 pub struct Bench {
@@ -388,7 +391,12 @@ impl Bench {
         command
             .args(arguments)
             .env("LD_LIBRARY_PATH", libraries)
-            .env("RUMP_NCPU", setting.virtual_processors().to_string());
+            .env("RUMP_NCPU", setting.virtual_processors().to_string())
+            // A rump kernel's pages are malloc(3)'s, which gives large ones back
+            // to the host each time: what that costs depends on who else
+            // allocates, and no kernel does it.
+            .env("MALLOC_MMAP_THRESHOLD_", NEVER)
+            .env("MALLOC_TRIM_THRESHOLD_", NEVER);
         Ok(command)
     }
 
