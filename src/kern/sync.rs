@@ -183,7 +183,8 @@ impl CondVar {
         let _ = unsafe { sys::pk_cv_timedwait(self.raw.as_ptr(), guard.mutex.raw.as_ptr(), ticks) };
     }
 
-    /// Wakes one waiter.
+    /// Wakes one waiter. The mutex need not be held: who waits was queued before
+    /// it gave the mutex up, so that a waker who left it sees that.
     pub fn signal(&self) {
         // SAFETY: a live condition variable.
         unsafe { sys::pk_cv_signal(self.raw.as_ptr()) };

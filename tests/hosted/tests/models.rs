@@ -137,6 +137,13 @@ fn serve(client: &Client, count: usize) {
     }
 }
 
+/// The server polls the device, which is told of every request from then on.
+fn polls_once(bench: &Bench) {
+    let client = bench.client();
+    let there = bench.server.run(|_| client.file().poll(None));
+    assert_eq!(there, Ok(false));
+}
+
 /// A thread of the server's that does `work` with the descriptor.
 fn server<T: Send + 'static>(
     bench: &Bench,
@@ -317,6 +324,60 @@ fn a_reader_who_leaves_takes_no_wakeup_along() {
         });
         drop(root);
         bench.finish();
+    });
+}
+
+/// A server that polled the device and reads it all the same, and two requests,
+/// one of which is waited for: both are served.
+#[test]
+fn a_reader_of_a_device_that_was_polled_serves_everybody() {
+    model(|| {
+        let bench = safe();
+        let file = bench.file("f", FILE, Vtype::Reg, 8192);
+        polls_once(&bench);
+        let reader = server(&bench, |client| serve(&client, usize::MAX)).until_asleep(READS);
+        explore(|| {
+            let call = bench.call(|user| user.statvfs(MNT).is_ok());
+            let read = file.again();
+            let read = bench.call(move |_| read_buffer(&read, 0, 4096).0);
+            assert!(call.join());
+            assert_eq!(read.join(), 0);
+            reader.terminate();
+        });
+        drop(file);
+        bench.finish();
+    });
+}
+
+/// A server that reads when a kqueue says so, which it made before, while or
+/// after it mounts: its caller is served.
+#[test]
+fn who_watches_the_device_is_told_of_a_request() {
+    model(|| {
+        let kernel = Kernel::boot();
+        kernel.set_mpsafe(true);
+        let server = User::new("server");
+        let user = User::new("user");
+        let client = server.run(|_| Client::open());
+        explore(|| {
+            let watches = client.clone();
+            let thread = server.spawn("watch", move |_| {
+                let watch = watches.file().watch();
+                while watch.wait(None).is_ok() {
+                    while let Ok(Some(request)) = watches.try_read() {
+                        assert_eq!(watches.write(&good(&request)), Ok(()));
+                    }
+                }
+            });
+            let mounted = server.run(|_| client.mount(MNT, &quiet_args()));
+            assert!(mounted.is_ok());
+            let call = user.spawn("statvfs", |user| user.statvfs(MNT).is_ok());
+            assert!(call.join());
+            thread.terminate();
+        });
+        server.run(|_| drop(client));
+        drop((server, user));
+        kernel.shutdown();
     });
 }
 
@@ -511,6 +572,7 @@ fn a_mount_that_stays_forgets_the_device() {
         let bench = safe();
         let file = bench.file("f", FILE, Vtype::Reg, 8192);
         bench.kernel.fail_next(Kind::Unmount);
+        polls_once(&bench);
         explore(|| {
             let thread = server(&bench, |client| serve(&client, 1));
             bench.die();

@@ -58,6 +58,14 @@ struct State {
     copyout: Option<CopyHook>,
     copyin: Option<CopyHook>,
     releases_twice: bool,
+    knotes: Vec<Arc<Knote>>,
+}
+
+/// What a queue of `kqueue(2)` knows of the descriptor that it watches.
+struct Knote {
+    handle: usize,
+    /// There is, or was, something to read.
+    active: Mutex<bool>,
 }
 
 /// A request that is being read.
@@ -72,6 +80,7 @@ struct Current {
 // reads it.
 unsafe impl Send for Current {}
 
+static KNOTES: Registry<Knote> = Registry::new("knote");
 static INSTANCES: Registry<Instance> = Registry::new("putter instance");
 
 /// The instances that a mount can still find.
@@ -107,6 +116,21 @@ impl Instance {
         }
     }
 
+    /// Looks for a queue that watches how much there is to read, which is what
+    /// it is told; where there is no mount, nothing.
+    fn filter(&self, knote: &Knote) -> usize {
+        let _kernel = KernelLock::enter();
+        let there = self.attached().map_or(0, |transport| {
+            // SAFETY: attached, looked up inside the kernel lock.
+            unsafe { entry::puffs_msgif_waitcount(transport) }
+        });
+        *lock(&knote.active) = there != 0;
+        if there != 0 {
+            lwp::wakeup_all(knote.handle);
+        }
+        there
+    }
+
     fn unlist(&self) {
         lock(&LISTED).retain(|listed| listed.handle != self.handle);
     }
@@ -130,6 +154,7 @@ impl PutterFile {
                 copyout: None,
                 copyin: None,
                 releases_twice: false,
+                knotes: Vec::new(),
             }),
         });
         PI_MTX.with(|| lock(&LISTED).push(instance.clone()));
@@ -312,6 +337,21 @@ impl PutterFile {
         }
     }
 
+    /// A queue of `kqueue(2)` that watches the descriptor for what there is to
+    /// read from now on, also one that has no mount yet.
+    pub fn watch(&self) -> Watch {
+        let _kernel = KernelLock::enter();
+        let knote = KNOTES.add(|handle| Knote {
+            handle,
+            active: Mutex::new(false),
+        });
+        lock(&self.instance.state).knotes.push(knote.clone());
+        let instance = self.instance.clone();
+        let watch = Watch { instance, knote };
+        watch.instance.filter(&watch.knote);
+        watch
+    }
+
     /// `kevent(2)` for `EVFILT_READ`: how many frames there are to read,
     /// waiting for one for at most so many ticks. Where there is no mount
     /// there are none.
@@ -319,29 +359,7 @@ impl PutterFile {
     /// # Errors
     /// EINTR.
     pub fn kevent(&self, ticks: i32) -> Result<usize> {
-        let deadline = super::clock::now_ticks() + i64::from(ticks);
-        loop {
-            let _kernel = KernelLock::enter();
-            if let Ok(transport) = self.instance.attached() {
-                // SAFETY: attached, looked up inside the kernel lock.
-                let there = unsafe { entry::puffs_msgif_waitcount(transport) };
-                if there != 0 {
-                    return Ok(there);
-                }
-            }
-            if super::clock::now_ticks() >= deadline {
-                return Ok(0);
-            }
-            // As in `poll`.
-            let limits = Limits {
-                interruptible: true,
-                ticks: Some(1),
-            };
-            let error = lwp::sleep(self.instance.handle, "kqueue", limits, || {});
-            if error == Errno::EINTR.get() {
-                return Err(Errno::EINTR);
-            }
-        }
+        self.watch().wait(Some(ticks))
     }
 
     /// The bytes of the current request that were not read yet.
@@ -387,6 +405,59 @@ impl PutterFile {
             }
         }
         INSTANCES.remove(instance.handle);
+    }
+}
+
+/// A queue of `kqueue(2)` that watches a descriptor. Unlike who polls, it
+/// looks when it is told only.
+pub struct Watch {
+    instance: Arc<Instance>,
+    knote: Arc<Knote>,
+}
+
+impl Watch {
+    /// `kevent(2)`: how many frames there are to read, once there is one; 0
+    /// after so many ticks.
+    ///
+    /// # Errors
+    /// EINTR.
+    pub fn wait(&self, ticks: Option<i32>) -> Result<usize> {
+        let deadline = ticks.map(|ticks| super::clock::now_ticks() + i64::from(ticks));
+        loop {
+            if *lock(&self.knote.active) {
+                let there = self.instance.filter(&self.knote);
+                if there != 0 {
+                    return Ok(there);
+                }
+            }
+            let left = deadline.map(|deadline| deadline - super::clock::now_ticks());
+            if left.is_some_and(|left| left <= 0) {
+                return Ok(0);
+            }
+            let active = lock(&self.knote.active);
+            if *active {
+                continue;
+            }
+            let limits = Limits {
+                interruptible: true,
+                ticks: left.map(|left| left as i32),
+            };
+            let error = lwp::sleep(self.knote.handle, "kqueue", limits, || drop(active));
+            if error == Errno::EINTR.get() {
+                return Err(Errno::EINTR);
+            }
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _kernel = KernelLock::enter();
+        let handle = self.knote.handle;
+        lock(&self.instance.state)
+            .knotes
+            .retain(|knote| knote.handle != handle);
+        KNOTES.remove(handle);
     }
 }
 
@@ -469,7 +540,12 @@ pub(crate) unsafe extern "C" fn pk_putter_notify(pi: *mut putter_instance) {
     // Who sends may do without the kernel lock.
     chaos::point();
     // The core must not use an instance that was detached and closed.
-    lwp::wakeup_all(INSTANCES.get(pi).handle);
+    let instance = INSTANCES.get(pi);
+    lwp::wakeup_all(instance.handle);
+    let knotes = lock(&instance.state).knotes.clone();
+    for knote in knotes {
+        instance.filter(&knote);
+    }
 }
 
 const _: () = assert!(ENOENT == Errno::ENOENT.get() && ERESTART == Errno::ERESTART.get());
