@@ -251,14 +251,7 @@ impl MsgIf {
         };
         match submitted {
             Ok((sent, notify)) => {
-                // A reader who is woken finds the lock free.
-                self.readers.signal();
-                if notify {
-                    self.putter.notify();
-                    if sent != Sent::Waiting {
-                        self.release();
-                    }
-                }
+                self.announce(sent, notify);
                 sent
             }
             Err(Failed {
@@ -288,20 +281,25 @@ impl MsgIf {
                 self.outcome(queues, park)
             }
             Ok((sent, notify)) => {
-                // Who polls is told outside the lock.
                 drop(queues);
-                self.readers.signal();
-                if notify {
-                    self.putter.notify();
-                    if sent != Sent::Waiting {
-                        self.release();
-                    }
-                }
+                self.announce(sent, notify);
                 self.wait(park, sent)
             }
             Err(failed) => {
                 debug_assert!(failed.completion.is_none(), "a call with a completion");
                 failed.outcome
+            }
+        }
+    }
+
+    /// Says that a request is on the queue, outside the message lock: a reader who
+    /// is woken finds that free, and who polls is told nowhere else.
+    fn announce(&self, sent: Sent, notify: bool) {
+        self.readers.signal();
+        if notify {
+            self.putter.notify();
+            if sent != Sent::Waiting {
+                self.release();
             }
         }
     }

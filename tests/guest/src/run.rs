@@ -10,7 +10,6 @@ use std::{
     fs::File,
     io::{self, Write as _},
     os::unix::process::CommandExt,
-    panic,
     path::PathBuf,
     process::{self, Child, Command, ExitCode, ExitStatus, Stdio},
     rc::Rc,
@@ -35,12 +34,7 @@ const UNLOAD_PATIENCE: Duration = Duration::from_secs(120);
 
 /// The program.
 pub(crate) fn main() -> ExitCode {
-    // Whoever else is in the kernel would wait for a thread that unwinds.
-    let report = panic::take_hook();
-    panic::set_hook(Box::new(move |panic| {
-        report(panic);
-        process::abort();
-    }));
+    puffs_netbsd::end_on_panic();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {

@@ -16,8 +16,18 @@ pub use calls::MSYNC;
 
 use puffs_rs::kern::Result;
 use puffs_script::text;
-use std::ffi::CString;
+use std::{ffi::CString, panic, process};
 use zerocopy::IntoBytes;
+
+/// Has a panic end the process: whoever else is in the kernel would wait for a
+/// thread that unwinds.
+pub fn end_on_panic() {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        process::abort();
+    }));
+}
 
 /// The most arguments, in words, that a system call has.
 pub const WORDS: usize = 8;

@@ -1,6 +1,7 @@
 //! The libraries of a rump kernel, and the functions of theirs that are called.
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LAZY};
+use puffs_rs::kern::Errno;
 use std::{
     ffi::{c_char, c_int, c_void},
     os::unix::process::CommandExt,
@@ -278,4 +279,26 @@ fn console_by_lines() {
     let stream = unsafe { stdout };
     // SAFETY: nothing was printed yet.
     unsafe { setvbuf(stream, std::ptr::null_mut(), BY_LINES, 0) };
+}
+
+/// Makes a system call; returns what it returns, or its errno.
+///
+/// # Errors
+/// What the kernel says.
+///
+/// # Safety
+/// The words are arguments that this call may have, with addresses of memory that
+/// it may use until it is over.
+pub unsafe fn system_call(number: c_int, words: &mut [i64]) -> Result<i64, Errno> {
+    let mut returned = [0; 2];
+    // SAFETY: the words are what the caller says that they are.
+    let error = unsafe {
+        (functions().rump_syscall)(
+            number,
+            words.as_mut_ptr().cast(),
+            size_of_val(words),
+            returned.as_mut_ptr(),
+        )
+    };
+    Errno::check(error).map(|()| returned[0])
 }

@@ -14,20 +14,11 @@ mod signals;
 mod world;
 
 use puffs_conform::Play;
-use std::{
-    panic,
-    process::{self, ExitCode},
-    time::Duration,
-};
+use std::{process::ExitCode, time::Duration};
 use world::Rump;
 
 fn main() -> ExitCode {
-    // Whoever else is in the kernel would wait for a thread that unwinds.
-    let report = panic::take_hook();
-    panic::set_hook(Box::new(move |panic| {
-        report(panic);
-        process::abort();
-    }));
+    puffs_netbsd::end_on_panic();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {

@@ -50,23 +50,14 @@ fn kernel_alone() -> Kernel<RumpGate> {
 
 impl Gate for RumpGate {
     unsafe fn enter(&self, number: i32, words: &mut [i64; WORDS]) -> Result<i64> {
-        let mut returned = [0; 2];
-        // SAFETY: the words are what the caller says that they are.
-        let error = unsafe {
-            (functions().rump_syscall)(
-                number,
-                words.as_mut_ptr().cast(),
-                size_of_val(words),
-                returned.as_mut_ptr(),
-            )
-        };
+        // SAFETY: as the caller's.
+        let returned = unsafe { kernel::system_call(number, words) };
         self.0.deliver();
-        match Errno::check(error) {
-            Ok(()) => Ok(returned[0]),
-            // No handler of a signal here asks for that.
-            Err(Errno::ERESTART) => Err(Errno::EINTR),
-            Err(error) => Err(error),
-        }
+        // No handler of a signal here asks for that.
+        returned.map_err(|error| match error {
+            Errno::ERESTART => Errno::EINTR,
+            error => error,
+        })
     }
 
     fn block(&self, signal: i32) -> Result<()> {

@@ -12,13 +12,9 @@
 
 use puffs_bench::{Place, Plan, Role, Work};
 use puffs_netbsd::{Gate, WORDS};
-use puffs_rs::kern::{Errno, Result};
+use puffs_rs::kern::Result;
 use rump_kernel::kernel::{self, functions};
-use std::{
-    panic,
-    process::{self, ExitCode},
-    thread::JoinHandle,
-};
+use std::{process::ExitCode, thread::JoinHandle};
 
 /// A new process starts without open files (`RUMP_RFCFDG`).
 const NO_FILES: i32 = 2;
@@ -30,12 +26,7 @@ const VNODES: u32 = 100_000;
 const GETPID: i32 = 20;
 
 fn main() -> ExitCode {
-    // Whoever else is in the kernel would wait for a thread that unwinds.
-    let report = panic::take_hook();
-    panic::set_hook(Box::new(move |panic| {
-        report(panic);
-        process::abort();
-    }));
+    puffs_netbsd::end_on_panic();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let measured = Plan::parse(&arguments)
@@ -58,17 +49,8 @@ struct RumpGate;
 
 impl Gate for RumpGate {
     unsafe fn enter(&self, number: i32, words: &mut [i64; WORDS]) -> Result<i64> {
-        let mut returned = [0; 2];
-        // SAFETY: the words are what the caller says that they are.
-        let error = unsafe {
-            (functions().rump_syscall)(
-                number,
-                words.as_mut_ptr().cast(),
-                size_of_val(words),
-                returned.as_mut_ptr(),
-            )
-        };
-        Errno::check(error).map(|()| returned[0])
+        // SAFETY: as the caller's.
+        unsafe { kernel::system_call(number, words) }
     }
 
     /// Nobody sends any.
