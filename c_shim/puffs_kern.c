@@ -901,6 +901,7 @@ pk_pages_put(struct vnode *vp, int64_t start, int64_t end, int how)
 		[PK_PUT_CLEAN] = PGO_CLEANIT,
 		[PK_PUT_SYNC] = PGO_CLEANIT | PGO_SYNCIO,
 		[PK_PUT_FREE] = PGO_CLEANIT | PGO_FREE | PGO_SYNCIO,
+		[PK_PUT_RELEASE] = PGO_CLEANIT | PGO_FREE,
 		[PK_PUT_DROP] = PGO_FREE,
 	};
 
@@ -908,6 +909,16 @@ pk_pages_put(struct vnode *vp, int64_t start, int64_t end, int how)
 	/* VOP_PUTPAGES gives the lock up. */
 	PK_VMOBJ_ENTER(vp);
 	return VOP_PUTPAGES(vp, start, end, flags[how]);
+}
+
+void
+pk_pages_wait(struct vnode *vp)
+{
+
+	mutex_enter(vp->v_interlock);
+	while (vp->v_numoutput != 0)
+		cv_wait(&vp->v_cv, vp->v_interlock);
+	mutex_exit(vp->v_interlock);
 }
 
 int

@@ -259,15 +259,21 @@ void	pk_vnode_iter_destroy(struct vnode_iterator *);
  *
  * put writes dirty pages of a byte range back, which starts and ends at page
  * boundaries; an end of 0 is that of the file.  CLEAN does not wait for the
- * writing, SYNC does, FREE drops the pages then; DROP writes nothing.
+ * writing, SYNC does, FREE drops the pages then, but since NetBSD 10 passes
+ * over those that are busy; RELEASE waits for these and has all go, but not
+ * for what it writes.  DROP writes nothing.
+ * wait waits until none is being written, which since NetBSD 10 SYNC does not
+ * do for those that others write.
  * read and write move so many bytes between the pages and the uio, and may
  * stop early (ubc_uiomove(9)).
  */
 #define	PK_PUT_CLEAN		0
 #define	PK_PUT_SYNC		1
 #define	PK_PUT_FREE		2
-#define	PK_PUT_DROP		3
+#define	PK_PUT_RELEASE		3
+#define	PK_PUT_DROP		4
 int	pk_pages_put(struct vnode *, int64_t, int64_t, int);
+void	pk_pages_wait(struct vnode *);
 int	pk_pages_read(struct vnode *, struct uio *, size_t, int);
 int	pk_pages_write(struct vnode *, struct uio *, size_t);
 /* The lock that VOP_GETPAGES is called inside, and gives up. */

@@ -26,10 +26,14 @@ unsafe impl Sync for Vnode {}
 pub enum Put {
     /// They are written back, and nobody waits for that.
     Clean = sys::PK_PUT_CLEAN as i32,
-    /// They are written back.
+    /// They are written back, and what is being written already is waited for.
     Sync = sys::PK_PUT_SYNC as i32,
-    /// They are written back and go.
+    /// They are written back and go, but since NetBSD 10 those stay that are busy
+    /// with something else.
     Free = sys::PK_PUT_FREE as i32,
+    /// They go, those that are busy as soon as they are not; what must be written
+    /// back first is, and nobody waits for that.
+    Release = sys::PK_PUT_RELEASE as i32,
     /// They go, whatever is in them.
     Drop = sys::PK_PUT_DROP as i32,
 }
@@ -183,6 +187,10 @@ impl Vnode {
     pub fn put_pages(self, start: i64, end: i64, put: Put) -> Result<()> {
         // SAFETY: referenced.
         let error = unsafe { sys::pk_pages_put(self.as_ptr(), start, end, put as i32) };
+        if put == Put::Sync {
+            // SAFETY: referenced.
+            unsafe { sys::pk_pages_wait(self.as_ptr()) };
+        }
         Errno::check(error).map_err(|error| match error {
             // The pages stay dirty, and by no other error.
             Errno::ENOMEM if important_signal_pending() => Errno::EINTR,

@@ -39,10 +39,13 @@ pub fn getpages(file: &File, offset: i64, locked: bool, call: VopCall) -> Result
 /// Writes the pages of a range back, which starts and ends at page boundaries,
 /// and has them go.
 ///
-/// That takes two passes: a page that is being written is passed over by one
-/// that frees and waits, on NetBSD 10.
+/// On NetBSD 10 the first pass leaves pages that are busy: those that are just
+/// being written through, or that another process faults in. The second waits for
+/// them, and the third for what the second had to write. Both find nothing, if
+/// there were none.
 pub(super) fn empty(file: &File, start: i64, end: i64) -> Result<()> {
-    file.vnode.put_pages(start, end, Put::Sync)?;
+    file.vnode.put_pages(start, end, Put::Free)?;
+    file.vnode.put_pages(start, end, Put::Release)?;
     file.vnode.put_pages(start, end, Put::Free)
 }
 

@@ -3,7 +3,8 @@
 //!
 //! A page is read and written by VOP_STRATEGY, with buffers of its own memory.
 //! One that is being written is busy: who wants to change it, to write it
-//! again or to have it go, waits.
+//! again or to have it go, waits; but not for all that [`put`] does, as on
+//! NetBSD 10.
 
 use super::{
     big::KernelLock,
@@ -24,7 +25,7 @@ use puffs_rs::{
     },
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
     ptr,
     sync::{Arc, Mutex},
@@ -45,6 +46,8 @@ struct Page {
     dirty: bool,
     /// It is being written.
     busy: bool,
+    /// It goes when it was written.
+    released: bool,
 }
 
 /// The pages of a vnode.
@@ -100,12 +103,17 @@ impl Pages {
 
     /// Pages were written.
     fn written(&self, pages: Range<u64>, error: i32) {
-        for (_, page) in lock(&self.map).range_mut(pages) {
+        lock(&self.map).retain(|number, page| {
+            if !pages.contains(number) {
+                return true;
+            }
             page.busy = false;
             // As `uvm_aio_aiodone_pages`: another error is taken to be there
             // for good, and the data is lost.
             page.dirty |= error == Errno::ENOMEM.get();
-        }
+            let goes = std::mem::take(&mut page.released);
+            page.dirty || !goes
+        });
         lwp::wakeup_all(self.channel());
     }
 }
@@ -195,6 +203,7 @@ fn get(vnode: &Vnode, pages: Range<u64>) -> Result<()> {
             data: chunk.into(),
             dirty: false,
             busy: false,
+            released: false,
         });
     }
     Ok(())
@@ -262,8 +271,10 @@ pub(crate) enum Put {
     Clean,
     /// They are written.
     Sync,
-    /// They are written and go.
+    /// They are written and go, but for those that are being written.
     Free,
+    /// The same, of all pages, and nobody waits for what is written.
+    Release,
     /// They go.
     Drop,
 }
@@ -276,15 +287,33 @@ pub(crate) fn put(vnode: &Arc<Vnode>, range: Range<u64>, how: Put) -> Result<()>
         let busy = map.range(range.clone()).any(|(_, page)| page.busy);
         (!busy).then_some(())
     };
+    // Not even for what is being written.
+    let dirty = lock(&pages.map).values().any(|page| page.dirty);
+    if !dirty && matches!(how, Put::Clean | Put::Sync) {
+        return Ok(());
+    }
+    let busy = |map: &mut BTreeMap<u64, Page>| {
+        let busy = map.range(range.clone()).filter(|(_, page)| page.busy);
+        Some(busy.map(|(&number, _)| number).collect())
+    };
+    let passed_over: BTreeSet<u64> = match how {
+        Put::Free => pages.when(busy),
+        Put::Release => {
+            pages.when(idle);
+            BTreeSet::new()
+        }
+        Put::Clean | Put::Sync | Put::Drop => BTreeSet::new(),
+    };
     let mut result = Ok(());
     if how != Put::Drop {
         let run_max = run_max(vnode);
         let mut next = range.start;
-        while let Some(run) = take_run(vnode, next..range.end, (run_max / PAGE).max(1)) {
+        let max = (run_max / PAGE).max(1);
+        while let Some(run) = take_run(vnode, next..range.end, max, how, &passed_over) {
             let (first, data) = run;
             next = first + data.len().div_ceil(PAGE) as u64;
             let start = (first * PAGE as u64) as i64;
-            let is_async = how == Put::Clean;
+            let is_async = matches!(how, Put::Clean | Put::Release);
             let written = first..next;
             let buf = BufHold::write(start, data, is_async);
             if is_async {
@@ -299,13 +328,15 @@ pub(crate) fn put(vnode: &Arc<Vnode>, range: Range<u64>, how: Put) -> Result<()>
             }
         }
     }
-    if how == Put::Clean {
-        return Ok(());
+    if !matches!(how, Put::Clean | Put::Release) {
+        pages.when(idle);
     }
-    pages.when(idle);
-    if result.is_ok() && matches!(how, Put::Free | Put::Drop) {
+    if result.is_ok() && matches!(how, Put::Free | Put::Release | Put::Drop) {
         lock(&pages.map).retain(|number, page| {
-            !range.contains(number) || page.busy || (page.dirty && how == Put::Free)
+            !range.contains(number)
+                || page.busy
+                || (page.dirty && how != Put::Drop)
+                || passed_over.contains(number)
         });
     }
     result
@@ -313,9 +344,17 @@ pub(crate) fn put(vnode: &Arc<Vnode>, range: Range<u64>, how: Put) -> Result<()>
 
 /// A run of dirty pages, at most `max`, which are busy from now on: the first,
 /// and what is in them up to the end of the file.
-fn take_run(vnode: &Vnode, range: Range<u64>, max: usize) -> Option<(u64, Vec<u8>)> {
+fn take_run(
+    vnode: &Vnode,
+    range: Range<u64>,
+    max: usize,
+    how: Put,
+    passed_over: &BTreeSet<u64>,
+) -> Option<(u64, Vec<u8>)> {
     vnode.pages.when(|map| {
-        let dirty = map.range(range.clone()).find(|(_, page)| page.dirty);
+        let dirty = map
+            .range(range.clone())
+            .find(|(number, page)| page.dirty && !passed_over.contains(number));
         let Some((&first, _)) = dirty else {
             return Some(None);
         };
@@ -333,6 +372,7 @@ fn take_run(vnode: &Vnode, range: Range<u64>, max: usize) -> Option<(u64, Vec<u8
                 Some(page) if page.dirty && data.len() < max * PAGE => {
                     page.dirty = false;
                     page.busy = true;
+                    page.released = how == Put::Release;
                     data.extend_from_slice(&page.data);
                 }
                 _ => break,
@@ -350,6 +390,10 @@ fn take_run(vnode: &Vnode, range: Range<u64>, max: usize) -> Option<(u64, Vec<u8
 /// Writes back before a reclaim; what cannot be written is lost
 /// (`vinvalbuf(9)`).
 pub(crate) fn flush_for_reclaim(vnode: &Arc<Vnode>) {
+    // With PGO_RECLAIM, no page is passed over.
+    vnode
+        .pages
+        .when(|map| map.values().all(|page| !page.busy).then_some(()));
     if put(vnode, 0..u64::MAX, Put::Free).is_err() {
         // It goes in any case.
         let _ = put(vnode, 0..u64::MAX, Put::Drop);
@@ -372,6 +416,7 @@ pub(crate) unsafe extern "C" fn pk_pages_put(
         sys::PK_PUT_CLEAN => Put::Clean,
         sys::PK_PUT_SYNC => Put::Sync,
         sys::PK_PUT_FREE => Put::Free,
+        sys::PK_PUT_RELEASE => Put::Release,
         _ => Put::Drop,
     };
     if let Err(error) = faults::check(Kind::Putpages) {
@@ -383,6 +428,15 @@ pub(crate) unsafe extern "C" fn pk_pages_put(
         (end / page) as u64
     };
     Errno::code(put(&vnode::of(vp), (start / page) as u64..end, how))
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_pages_wait(vp: *mut sys::vnode) {
+    sync::assert_sleepable("pk_pages_wait");
+    vnode::of(vp).pages.when(|map| {
+        let writing = map.values().any(|page| page.busy);
+        (!writing).then_some(())
+    });
 }
 
 #[no_mangle]

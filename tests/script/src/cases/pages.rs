@@ -12,9 +12,10 @@ use crate::{
     Frame,
 };
 use puffs_rs::{
-    abi::{vn, Cookie, Payload, VnOp, Vtype},
+    abi::{vn, Cookie, Payload, VnOp, Vtype, KFLAG_WTCACHE},
     kern::{Errno, Result},
 };
+use std::time::Duration;
 
 const FAMILY: &str = "pages";
 
@@ -189,6 +190,13 @@ fn writes() -> Vec<Case> {
     let failed = "a page is written back, and that fails";
     let broken = "a page is written back, and the answer is none";
     let io_error = (Ends::With(Errno::EIO), Told::Nothing);
+    let through = |title| {
+        case(title, &[], Ends::Well, Told::Nothing).args(|args| {
+            let more = [VnOp::Read, VnOp::Write, VnOp::Setattr, VnOp::Fsync];
+            ask_for(args, &more);
+            args.flags |= KFLAG_WTCACHE;
+        })
+    };
     vec![
         case("a page is written back", &[], Ends::Well, Told::Nothing).body(|script| {
             write(script, |request| {
@@ -198,6 +206,8 @@ fn writes() -> Vec<Case> {
             })
             .into()
         }),
+        through("a file is cut off within a page that is being written through").body(cut),
+        through("a file is stored while it is written through").body(store),
         written(failed, "with EIO", io_error, |request| {
             request.reply_error(Errno::EIO.get())
         }),
@@ -232,6 +242,57 @@ fn writes() -> Vec<Case> {
             |request| request.reply_error(200),
         ),
     ]
+}
+
+/// Cuts a file off within a page that is just being written, and makes it longer
+/// again: what was behind the cut is asked for, again and again.
+fn cut(script: &Script) -> Ends {
+    const ROUNDS: usize = 50;
+    script.file("f", FILE, Vtype::Reg, PAGE as i64);
+    serve(script, FILE);
+    let held = Rule::on::<vn::Write>().of(FILE);
+    script.allow(held.answer(|_| Answer::Later));
+    let file = open(script, "f", true);
+    for nth in 0..ROUNDS {
+        let written = script.run(move |calls| calls.write(file, 0, &[3; PAGE]));
+        assert_eq!(written, Ok(PAGE));
+        script.wait_held(1);
+        let cut = script.call(move |calls| {
+            calls.ftruncate(file, 100)?;
+            calls.ftruncate(file, PAGE as i64)
+        });
+        script.settle();
+        let request = script.held().expect("a request that is held");
+        script.send(&request.reply_with::<vn::Write>(|reply| reply.resid = 0));
+        assert_eq!(script.join(cut), Ok(()));
+        let read = script.run(move |calls| calls.read(file, 100, PAGE));
+        assert!(read == Ok(vec![7; PAGE - 100]), "the {nth}th time");
+    }
+    close(script, file);
+    Ends::Well
+}
+
+/// Has a file stored while a page is being written: the server is told when it has
+/// the page.
+fn store(script: &Script) -> Ends {
+    script.file("f", FILE, Vtype::Reg, PAGE as i64);
+    serve(script, FILE);
+    let held = Rule::on::<vn::Write>().of(FILE);
+    script.allow(held.answer(|_| Answer::Later));
+    let file = open(script, "f", true);
+    let written = script.run(move |calls| calls.write(file, 0, &[3; PAGE]));
+    assert_eq!(written, Ok(PAGE));
+    script.wait_held(1);
+    let synced = script.call(move |calls| calls.fsync(file));
+    std::thread::sleep(Duration::from_millis(100));
+    script.settle();
+    assert_eq!(script.count::<vn::Fsync>(), 0);
+    let request = script.held().expect("a request that is held");
+    script.expect(Rule::on::<vn::Fsync>().of(FILE).answer(done));
+    script.send(&request.reply_with::<vn::Write>(|reply| reply.resid = 0));
+    assert_eq!(script.join(synced), Ok(()));
+    close(script, file);
+    Ends::Well
 }
 
 /// Writes a page and has it written back.
