@@ -87,6 +87,21 @@ impl Notes {
     pub(crate) fn is_empty(&self) -> bool {
         self.atime.is_none() && self.mtime.is_none() && self.ctime.is_none() && self.size.is_none()
     }
+
+    /// Puts what is noted over the server's word.
+    pub(crate) fn show(&self, va: &mut Vattr) {
+        let over = |time: &mut Timespec, noted: Option<Timespec>| {
+            if let Some(noted) = noted {
+                *time = noted;
+            }
+        };
+        over(&mut va.atime, self.atime);
+        over(&mut va.mtime, self.mtime);
+        over(&mut va.ctime, self.ctime);
+        if let Some(size) = self.size {
+            va.size = size;
+        }
+    }
 }
 
 /// A tick of the kernel's clock, which wraps, or none.

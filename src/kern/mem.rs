@@ -1,6 +1,6 @@
 //! Kernel memory.
 
-use super::sys;
+use super::{pool::Keep, sys};
 use core::{ops::Range, ptr::NonNull};
 
 /// May an allocation sleep?
@@ -24,12 +24,13 @@ pub fn page_size() -> usize {
     unsafe { sys::pk_page_size() }
 }
 
-/// An owned run of kernel memory (`kmem(9)`), aligned for any wire structure. Its
-/// address does not change while it lives.
-#[derive(Debug)]
+/// An owned run of kernel memory, aligned for any wire structure. Its address does
+/// not change while it lives.
 pub struct KBytes {
     start: NonNull<u8>,
     len: usize,
+    /// The slot of a pool that it is a part of; else it is from `kmem(9)`.
+    within: Option<NonNull<Keep>>,
 }
 
 // SAFETY: plain memory, owned.
@@ -46,24 +47,55 @@ impl KBytes {
         // SAFETY: the length is not 0.
         let start = unsafe { sys::pk_zalloc(len, sleep.allowed()) };
         let start = NonNull::new(start)?.cast();
-        Some(KBytes { start, len })
+        Some(KBytes {
+            start,
+            len,
+            within: None,
+        })
     }
 
     /// The same but for a hole, which the caller fills before anyone else reads
     /// it: there is in it what the kernel had there before. Nothing is a hole
     /// that does not lie within the bytes.
     pub fn zeroed_but(hole: Range<usize>, len: usize, sleep: Sleep) -> Option<KBytes> {
-        if hole.start >= hole.end || hole.end > len || len > isize::MAX as usize {
+        if !is_hole(&hole, len) || len > isize::MAX as usize {
             return KBytes::zeroed(len, sleep);
         }
         // SAFETY: the length is not 0, as a hole is within.
         let start = unsafe { sys::pk_alloc(len, sleep.allowed()) };
         let start = NonNull::new(start)?.cast();
-        let mut bytes = KBytes { start, len };
-        let (before, after) = bytes.bytes_mut().split_at_mut(hole.end);
+        let mut bytes = KBytes {
+            start,
+            len,
+            within: None,
+        };
+        bytes.zero_but(hole);
+        Some(bytes)
+    }
+
+    /// Bytes within the slot of a pool, which are not zeroed.
+    ///
+    /// # Safety
+    /// There are `len` bytes, not 0, that nobody else uses until a hold of the slot
+    /// is given up, which is the new bytes' from now on.
+    pub(super) unsafe fn within(start: NonNull<u8>, len: usize, slot: NonNull<Keep>) -> KBytes {
+        KBytes {
+            start,
+            len,
+            within: Some(slot),
+        }
+    }
+
+    /// Zeroes all but a hole.
+    pub(super) fn zero_but(&mut self, hole: Range<usize>) {
+        let len = self.len;
+        let bytes = self.bytes_mut();
+        if !is_hole(&hole, len) {
+            return bytes.fill(0);
+        }
+        let (before, after) = bytes.split_at_mut(hole.end);
         before[..hole.start].fill(0);
         after.fill(0);
-        Some(bytes)
     }
 
     /// Where the bytes start. C code that holds this pointer may use it while
@@ -95,7 +127,16 @@ impl KBytes {
 
 impl Drop for KBytes {
     fn drop(&mut self) {
-        // SAFETY: allocated with this size and owned; nobody uses it any more.
-        unsafe { sys::pk_free(self.start.as_ptr().cast(), self.len) };
+        match self.within {
+            // SAFETY: allocated with this size and owned; nobody uses it any more.
+            None => unsafe { sys::pk_free(self.start.as_ptr().cast(), self.len) },
+            // SAFETY: the hold that came with them.
+            Some(slot) => unsafe { Keep::release(slot) },
+        }
     }
+}
+
+/// Does a hole lie within so many bytes?
+fn is_hole(hole: &Range<usize>, len: usize) -> bool {
+    hole.start < hole.end && hole.end <= len
 }

@@ -4,7 +4,8 @@
 //! stays constructed while the object is free, reference counts, and one
 //! link. With the link an object can be on one [`List`] or in one [`Table`]
 //! at a time; neither allocates, so that linking cannot fail for want of
-//! memory and can be done inside a lock.
+//! memory and can be done inside a lock. A pool may have room beside each object
+//! for a few bytes that come and go with it.
 
 use super::{count::Count, sys, CondVar, KBytes, Sleep};
 use core::{
@@ -12,7 +13,7 @@ use core::{
     ffi::{c_int, c_void, CStr},
     marker::PhantomData,
     mem::{ManuallyDrop, MaybeUninit},
-    ops::Deref,
+    ops::{Deref, Range},
     ptr::{self, NonNull},
     sync::atomic::{AtomicPtr, AtomicU64, Ordering},
 };
@@ -26,14 +27,38 @@ struct Slot<T> {
     cv: sys::pk_cv,
     /// References to the value.
     refs: Count,
-    /// References to the slot: every [`Waker`], and one for all those to the
-    /// value.
-    holds: Count,
-    pool: *mut sys::pk_pool,
     /// Which chain the object is on; 0: none. Written by the chain's owner.
     chain: AtomicU64,
     /// The neighbours and the key; the chain's owner reaches them.
     link: UnsafeCell<Link<T>>,
+    keep: Keep,
+}
+
+/// What keeps a slot, whatever its object is.
+pub(super) struct Keep {
+    /// References to the slot: every [`Waker`], bytes in its room, and one for all
+    /// those to the value.
+    holds: Count,
+    pool: *mut sys::pk_pool,
+    /// The slot as the pool knows it, with its room.
+    object: *mut c_void,
+}
+
+impl Keep {
+    /// Gives a hold of a slot up; the last one gives the slot back to its pool.
+    ///
+    /// # Safety
+    /// The caller has the hold, and does not use the slot any more.
+    pub(super) unsafe fn release(keep: NonNull<Keep>) {
+        // SAFETY: alive, since the caller holds it.
+        let held = unsafe { keep.as_ref() };
+        if held.holds.less() {
+            // SAFETY: it came from that pool and is constructed as at the start:
+            // the value is gone, and it is on no chain, for a chain has a
+            // reference.
+            unsafe { sys::pk_pool_put(held.pool, held.object) };
+        }
+    }
 }
 
 impl<T> Slot<T> {
@@ -54,14 +79,47 @@ struct Link<T> {
 /// [`destroy`](Self::destroy) come from the module's life cycle.
 pub struct Pool<T> {
     raw: AtomicPtr<sys::pk_pool>,
+    /// How many bytes there are beside each object.
+    room: usize,
     holds: PhantomData<fn(T) -> T>,
+}
+
+/// The memory beside an object that is about to be made.
+pub struct Room<'a> {
+    start: NonNull<u8>,
+    len: usize,
+    keep: NonNull<Keep>,
+    lives: PhantomData<&'a ()>,
+}
+
+impl Room<'_> {
+    /// `len` zeroed bytes, but for a hole, as [`KBytes::zeroed_but`]: there if they
+    /// fit, and from the kernel else.
+    pub fn bytes(self, hole: Range<usize>, len: usize, sleep: Sleep) -> Option<KBytes> {
+        if len == 0 || len > self.len {
+            return KBytes::zeroed_but(hole, len, sleep);
+        }
+        // SAFETY: the slot lives for as long as `self` may.
+        unsafe { self.keep.as_ref() }.holds.more();
+        // SAFETY: so many bytes are there, used by nobody, as an object has its
+        // room to itself and `self` is gone; they stay until that hold is.
+        let mut bytes = unsafe { KBytes::within(self.start, len, self.keep) };
+        bytes.zero_but(hole);
+        Some(bytes)
+    }
 }
 
 impl<T: Send + Sync> Pool<T> {
     /// A pool that cannot be used yet.
     pub const fn new() -> Pool<T> {
+        Pool::with_room(0)
+    }
+
+    /// The same, with room for `room` bytes beside each object.
+    pub const fn with_room(room: usize) -> Pool<T> {
         Pool {
             raw: AtomicPtr::new(ptr::null_mut()),
+            room,
             holds: PhantomData,
         }
     }
@@ -71,7 +129,7 @@ impl<T: Send + Sync> Pool<T> {
         // SAFETY: the functions construct and destruct slots of this size.
         let raw = unsafe {
             sys::pk_pool_create(
-                size_of::<Slot<T>>(),
+                size_of::<Slot<T>>() + self.room,
                 name.as_ptr(),
                 Some(construct::<T>),
                 Some(destruct::<T>),
@@ -93,19 +151,46 @@ impl<T: Send + Sync> Pool<T> {
     /// Takes an object out and fills it. `None` if memory is short or the
     /// pool is not there.
     pub fn get(&self, value: T, sleep: Sleep) -> Option<Ref<T>> {
+        self.get_with(sleep, |_| Some(value))
+    }
+
+    /// The same with what `make` makes of the room beside the object. `None` if
+    /// it makes nothing.
+    pub fn get_with(
+        &self,
+        sleep: Sleep,
+        make: impl FnOnce(Room<'_>) -> Option<T>,
+    ) -> Option<Ref<T>> {
         let pool = self.raw.load(Ordering::Acquire);
         if pool.is_null() {
             return None;
         }
         // SAFETY: a live pool.
-        let raw = unsafe { sys::pk_pool_get(pool, sleep.allowed()) };
-        let mut slot = NonNull::new(raw)?.cast::<Slot<T>>();
+        let object = unsafe { sys::pk_pool_get(pool, sleep.allowed()) };
+        let mut slot = NonNull::new(object)?.cast::<Slot<T>>();
         // SAFETY: a constructed slot that nobody else has.
         let fresh = unsafe { slot.as_mut() };
-        fresh.value.get_mut().write(value);
         fresh.refs = Count::one();
-        fresh.holds = Count::one();
-        fresh.pool = pool;
+        fresh.keep = Keep {
+            holds: Count::one(),
+            pool,
+            object,
+        };
+        let keep = NonNull::from(&fresh.keep);
+        let room = Room {
+            // SAFETY: the object is as much longer than a slot.
+            start: unsafe { slot.add(1) }.cast(),
+            len: self.room,
+            keep,
+            lives: PhantomData,
+        };
+        let Some(value) = make(room) else {
+            // SAFETY: the hold that the references would have had in common.
+            unsafe { Keep::release(keep) };
+            return None;
+        };
+        // SAFETY: bytes in the room share nothing with this but the count.
+        unsafe { slot.cast::<T>().write(value) };
         Some(Ref { slot })
     }
 }
@@ -124,14 +209,17 @@ extern "C" fn construct<T>(_arg: *mut c_void, object: *mut c_void, _flags: c_int
             value: UnsafeCell::new(MaybeUninit::uninit()),
             cv: sys::pk_cv::default(),
             refs: Count::one(),
-            holds: Count::one(),
-            pool: ptr::null_mut(),
             chain: AtomicU64::new(0),
             link: UnsafeCell::new(Link {
                 prev: ptr::null_mut(),
                 next: ptr::null_mut(),
                 key: 0,
             }),
+            keep: Keep {
+                holds: Count::one(),
+                pool: ptr::null_mut(),
+                object,
+            },
         });
     }
     // SAFETY: the slot was just written.
@@ -188,7 +276,7 @@ impl<T> Ref<T> {
 
     /// What wakes a waiter when this reference is gone.
     pub fn waker(&self) -> Waker<T> {
-        self.slot().holds.more();
+        self.slot().keep.holds.more();
         Waker { slot: self.slot }
     }
 
@@ -224,7 +312,7 @@ impl<T> Drop for Ref<T> {
         // value, which was written by `get`.
         unsafe { self.value_ptr().drop_in_place() };
         // SAFETY: the hold that the references to the value had in common.
-        unsafe { release(self.slot) };
+        unsafe { Keep::release(NonNull::from(&self.slot().keep)) };
     }
 }
 
@@ -248,22 +336,10 @@ impl<T> Waker<T> {
 
 impl<T> Drop for Waker<T> {
     fn drop(&mut self) {
+        // SAFETY: alive, since `self` holds it.
+        let slot = unsafe { self.slot.as_ref() };
         // SAFETY: the hold of `self`.
-        unsafe { release(self.slot) };
-    }
-}
-
-/// Gives a hold of a slot up; the last one gives the slot back to its pool.
-///
-/// # Safety
-/// The caller has the hold, and does not use the slot any more.
-unsafe fn release<T>(slot: NonNull<Slot<T>>) {
-    // SAFETY: alive, since the caller holds it.
-    let held = unsafe { slot.as_ref() };
-    if held.holds.less() {
-        // SAFETY: it came from that pool and is constructed as at the start:
-        // the value is gone, and it is on no chain, for a chain has a reference.
-        unsafe { sys::pk_pool_put(held.pool, slot.as_ptr().cast()) };
+        unsafe { Keep::release(NonNull::from(&slot.keep)) };
     }
 }
 

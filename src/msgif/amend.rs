@@ -126,6 +126,9 @@ fn limit_block(va: &mut Vattr, terms: Terms) {
 
 /// For ever is half of what the clock can count. A time before now is none.
 fn limit_time(ttl: &mut Timespec) {
+    if ttl.sec == 0 && ttl.nsec == 0 {
+        return;
+    }
     if ttl.sec < 0 || ttl.nsec < 0 {
         *ttl = Timespec::new_zeroed();
     }

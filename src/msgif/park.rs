@@ -14,7 +14,11 @@ use core::{
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 /// The pool of parks; `vmstat -m` shows it under the name that C gave it.
-pub static PARKS: Pool<Park> = Pool::new();
+pub static PARKS: Pool<Park> = Pool::with_room(SMALL);
+
+/// The size of messages that need no memory beside the park's: all but those with
+/// names, links or data.
+const SMALL: usize = 512;
 
 /// One request, from its making to its release: the kernel's side of a
 /// `struct puffs_req` (C: `struct puffs_msgpark`).
@@ -215,29 +219,25 @@ impl Park {
         if len < size_of::<Req>() {
             return Err(Errno::EINVAL);
         }
-        let msg = KBytes::zeroed_but(hole, len, sleep).ok_or(Errno::ENOMEM)?;
-        let core = Core {
-            state: State::Filling,
-            waiter: Waiter::Caller,
-            msg,
-            wire: None,
-            copylen: len,
-            beyond: 0,
-            pages: None,
-            id: 0,
-            outcome: Outcome::default(),
-            notice: None,
-        };
-        let core = Guarded::new(core);
-        PARKS
-            .get(
-                Park {
-                    core,
-                    reader: AtomicI32::new(0),
-                },
-                sleep,
-            )
-            .ok_or(Errno::ENOMEM)
+        let park = PARKS.get_with(sleep, |room| {
+            let core = Core {
+                state: State::Filling,
+                waiter: Waiter::Caller,
+                msg: room.bytes(hole, len, sleep)?,
+                wire: None,
+                copylen: len,
+                beyond: 0,
+                pages: None,
+                id: 0,
+                outcome: Outcome::default(),
+                notice: None,
+            };
+            Some(Park {
+                core: Guarded::new(core),
+                reader: AtomicI32::new(0),
+            })
+        });
+        park.ok_or(Errno::ENOMEM)
     }
 
     /// Notes that the device has the buffer, to copy it to the caller.

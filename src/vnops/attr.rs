@@ -41,8 +41,8 @@ pub fn getattr(file: &File, cred: &Cred<'_>, out: &mut Vattr) -> Result<()> {
         let known = node.state().attributes;
         if let Some((va, _)) = known.filter(|(_, until)| !until.is_over()) {
             *out = va;
-            let notes = learn(mount, file.vnode, node, out, Deadline::default());
-            show(mount, out, notes);
+            learn(mount, file.vnode, node, out, Deadline::default());
+            out.fsid = mount.mp.fsid();
             return Ok(());
         }
     }
@@ -54,25 +54,16 @@ pub fn getattr(file: &File, cred: &Cred<'_>, out: &mut Vattr) -> Result<()> {
     let answer = request.body()?;
     *out = answer.va;
     let until = Deadline::after(answer.va_ttl);
-    let notes = learn(mount, file.vnode, node, out, until);
-    show(mount, out, notes);
+    learn(mount, file.vnode, node, out, until);
+    out.fsid = mount.mp.fsid();
     Ok(())
-}
-
-/// Makes the server's word what stat(2) shows: some things the kernel knows
-/// better.
-fn show(mount: &Mount, va: &mut Vattr, notes: Notes) {
-    va.fsid = mount.mp.fsid();
-    va.atime = notes.atime.unwrap_or(va.atime);
-    va.mtime = notes.mtime.unwrap_or(va.mtime);
-    va.ctime = notes.ctime.unwrap_or(va.ctime);
-    va.size = notes.size.unwrap_or(va.size);
 }
 
 /// Takes in what a reply says of a file (C: `update_va`), for whoever is inside
 /// `pn_sizemtx`: its size, unless the kernel knows it better. If the
-/// attributes hold until some time, they are kept. Returns what is noted.
-fn learn(mount: &Mount, vnode: Vnode, node: &Node, va: &mut Vattr, until: Deadline) -> Notes {
+/// attributes hold until some time, they are kept. What is noted is put over them,
+/// for stat(2).
+fn learn(mount: &Mount, vnode: Vnode, node: &Node, va: &mut Vattr, until: Deadline) {
     // The server does not know about the device behind a special file.
     let is_device = node.is_device();
     if is_device {
@@ -85,24 +76,23 @@ fn learn(mount: &Mount, vnode: Vnode, node: &Node, va: &mut Vattr, until: Deadli
     }
     let size = va.size as i64;
     let mut state = node.state();
-    let notes = if mount.config.flushes_notes() {
-        state.notes
-    } else {
-        Notes::default()
-    };
     if mount.config.uses_ttl() && until.is_set() {
         state.attributes = Some((*va, until));
     }
-    let is_sized = !is_device && va.size != NO_SIZE && notes.size.is_none();
+    let flushes = mount.config.flushes_notes();
+    let knows_better = flushes && state.notes.size.is_some();
+    let is_sized = !is_device && va.size != NO_SIZE && !knows_better;
     if is_sized {
         state.server_size = size;
+    }
+    if flushes {
+        state.notes.show(va);
     }
     // It is entered inside the lock of the pages.
     drop(state);
     if is_sized && vnode.size() != size {
         vnode.set_size(size);
     }
-    notes
 }
 
 /// Takes in a reply that tells of a file, with the times that its attributes and
