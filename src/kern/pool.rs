@@ -470,9 +470,24 @@ impl<T> List<T> {
     /// # Errors
     /// Gives it back if it is on a list or in a table already.
     pub fn push_back(&mut self, item: Ref<T>) -> Result<(), Ref<T>> {
-        self.ends.push(self.number, 0, item)?;
+        self.push_back_keyed(item, 0)
+    }
+
+    /// Appends `item` under a key, which says something of it without a look at it.
+    ///
+    /// # Errors
+    /// As for [`push_back`](Self::push_back).
+    pub fn push_back_keyed(&mut self, item: Ref<T>, key: u64) -> Result<(), Ref<T>> {
+        self.ends.push(self.number, key, item)?;
         self.len += 1;
         Ok(())
+    }
+
+    /// The key of the first object.
+    pub fn front_key(&mut self) -> Option<u64> {
+        let head = NonNull::new(self.ends.head)?;
+        // SAFETY: on this chain.
+        Some(unsafe { self.ends.link(head) }.key)
     }
 
     /// The first object.

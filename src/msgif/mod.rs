@@ -13,6 +13,9 @@
 //! lock*. A caller who is interrupted takes a queued request back; one that
 //! the server has seen it leaves behind, and nobody looks at the reply.
 //!
+//! Requests go in the order in which they came, but for those that overtake RECLAIMs:
+//! `queue` says which.
+//!
 //! # What a call costs
 //!
 //! The caller enters the message lock once, to send and to wait; the server's
@@ -41,6 +44,7 @@ mod dispatch;
 mod listing;
 mod park;
 mod poll;
+mod queue;
 mod reply;
 mod request;
 mod sop;
@@ -50,6 +54,7 @@ mod time32;
 pub(crate) use park::Completion;
 pub use park::{Outcome, Park, PARKS};
 pub(crate) use poll::{Poll, Polls};
+pub use queue::{Queue, Rank, PATIENCE};
 pub(crate) use request::Request;
 pub use stranded::sweep as sweep_stranded;
 
@@ -114,8 +119,8 @@ pub(crate) struct Queues {
     /// The mount was taken down; the kernel's structures are not ours any
     /// more.
     gone: bool,
-    /// To the server, in order.
-    touser: List<Park>,
+    /// To the server.
+    touser: Queue<Park>,
     /// Lent to readers of the device.
     sending: List<Park>,
     /// At the server, by id.
@@ -182,7 +187,7 @@ impl MsgIf {
                 status: Status::Mounting,
                 unmounting: false,
                 gone: false,
-                touser: List::new(),
+                touser: Queue::new(),
                 sending: List::new(),
                 pending: Table::new(BUCKETS, Sleep::Yes)?,
                 next_id: 1,
@@ -360,6 +365,7 @@ impl MsgIf {
         }
         core.state = State::Queued;
         let notice = core.notice.is_some();
+        let rank = Rank::of(core);
         let sent = match core.waiter {
             Waiter::Caller => Sent::Waiting,
             _ => Sent::Over(core.outcome),
@@ -378,7 +384,7 @@ impl MsgIf {
             queues.notices += 1;
         }
         // The park is on no list: it was its maker's alone.
-        let linked = queues.touser.push_back(park.clone());
+        let linked = queues.touser.push(park.clone(), rank);
         debug_assert!(linked.is_ok());
         trace(queues, "enqueued", park);
         // Who polls says so before it looks at the length.
@@ -493,7 +499,7 @@ impl MsgIf {
             if queues.status != Status::Running {
                 return Err(Errno::ENXIO);
             }
-            if let Some(park) = queues.touser.pop_front() {
+            if let Some(park) = queues.touser.pop() {
                 return Ok(park);
             }
             if nonblock {
@@ -596,7 +602,7 @@ impl MsgIf {
             let lent = queues.sending.pop_front();
             let stranded = lent.is_some();
             let next = lent
-                .or_else(|| queues.touser.pop_front())
+                .or_else(|| queues.touser.pop())
                 .or_else(|| queues.pending.take_any(&mut bucket));
             let Some(park) = next else { break };
             let mut completion = None;

@@ -128,6 +128,8 @@ pub(super) struct Core {
     pub(super) outcome: Outcome,
     /// Something that the server made us say: how many of those may wait.
     pub(super) notice: Option<usize>,
+    /// A RECLAIM that may be overtaken.
+    pub(super) may_wait: bool,
 }
 
 impl Core {
@@ -231,6 +233,7 @@ impl Park {
                 id: 0,
                 outcome: Outcome::default(),
                 notice: None,
+                may_wait: false,
             };
             Some(Park {
                 core: Guarded::new(core),
@@ -271,6 +274,12 @@ impl Park {
         let core = self.core.get_mut();
         debug_assert!(!matches!(core.waiter, Waiter::Callback(_)));
         core.waiter = Waiter::Nobody;
+    }
+
+    /// Wants no reply, and has others go first.
+    pub(super) fn set_background(&mut self) {
+        self.set_faf();
+        self.core.get_mut().may_wait = true;
     }
 
     /// Keeps the last `delta` bytes of the message from the server; only a

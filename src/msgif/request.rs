@@ -100,6 +100,16 @@ impl<T: Message> Request<T> {
     }
 }
 
+impl Request<vn::Reclaim> {
+    /// Sends it when there is time: other requests may overtake it.
+    pub(crate) fn forget_some_time(mut self, mount: &Mount) {
+        if let Some(park) = self.park.get_mut() {
+            park.set_background();
+        }
+        self.send(mount);
+    }
+}
+
 impl Request<vn::Read> {
     /// A request for `len` bytes that are received elsewhere than behind the
     /// message: by a [completion](Self::complete), or [into

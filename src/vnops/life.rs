@@ -59,13 +59,13 @@ pub fn reclaim(vnode: Vnode) {
     // Before the server may use the cookie for another file.
     vnode.purge_names();
     let Some(node) = Node::of(vnode) else { return };
-    let (nlookup, parent) = {
+    let (nlookup, parent, no_refs) = {
         let mut state = node.state();
-        (state.nlookup, state.parent.take())
+        (state.nlookup, state.parent.take(), state.no_refs)
     };
     // The server was not told of the root, nor of what it did not tell us.
     if let Some(mount) = mount.filter(|_| !vnode.is_root() && !node.is(Vtype::Non)) {
-        lookup::send_reclaim(&mount, node.cookie, nlookup);
+        lookup::send_reclaim(&mount, node.cookie, nlookup, no_refs);
     }
     drop(parent);
     Node::detach(vnode);

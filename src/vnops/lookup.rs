@@ -196,12 +196,12 @@ pub(super) fn forget(mount: &Mount, cookie: Cookie) {
             let _ = request.ask(mount, [None; 2]);
         }
     }
-    send_reclaim(mount, cookie, 1);
+    send_reclaim(mount, cookie, 1, false);
 }
 
 /// Tells the server that the kernel forgot a file of which it was told so often
-/// (C: `callreclaim`).
-pub(super) fn send_reclaim(mount: &Mount, cookie: Cookie, nlookup: i32) {
+/// (C: `callreclaim`). `soon`: it is the end of the file.
+pub(super) fn send_reclaim(mount: &Mount, cookie: Cookie, nlookup: i32, soon: bool) {
     if !mount.config.handles(VnOp::Reclaim) {
         return;
     }
@@ -209,7 +209,11 @@ pub(super) fn send_reclaim(mount: &Mount, cookie: Cookie, nlookup: i32) {
         if let Ok(message) = request.body() {
             message.nlookup = nlookup;
         }
-        request.forget(mount);
+        if soon {
+            request.forget(mount);
+        } else {
+            request.forget_some_time(mount);
+        }
     }
 }
 

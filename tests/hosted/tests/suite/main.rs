@@ -10,6 +10,7 @@ mod listings;
 mod memfs;
 mod mount;
 mod poll;
+mod queue;
 mod replies;
 mod rules;
 mod service;

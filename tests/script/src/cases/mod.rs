@@ -5,6 +5,7 @@ mod death;
 mod dispatch;
 mod kinds;
 mod mounting;
+mod order;
 mod pages;
 mod polls;
 mod races;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<Case> {
         mounting::cases(),
         signals::cases(),
         readers::cases(),
+        order::cases(),
         death::cases(),
         unmounting::cases(),
         races::cases(),
