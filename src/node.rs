@@ -7,9 +7,9 @@
 
 use crate::{
     abi::{self, consts::VSIZENOTSET, vn, Cookie, OpClass, Timespec, Vattr, VnOp, Vtype},
-    kern::{self, ComponentName, Errno, Guard, Mutex, Result, Vnode, VnodeRef},
+    kern::{self, ComponentName, Errno, Guard, Mutex, Ref, Result, Vnode, VnodeRef},
     mount::Mount,
-    msgif::{Park, Polls},
+    msgif::{Park, Polls, SopRequest},
 };
 use core::{
     ops::BitOr,
@@ -46,8 +46,8 @@ pub(crate) struct State {
     /// The server is to be told when the node becomes inactive
     /// (`PNODE_DOINACT`).
     pub(crate) tell_inactive: bool,
-    /// An expiry is queued (`PNODE_SOPEXP`).
-    pub(crate) expiry_queued: bool,
+    /// The expiry that is queued (`PNODE_SOPEXP`); it goes with the node.
+    pub(crate) expiry: Option<Ref<SopRequest>>,
     /// Reads go past the page cache (`PNODE_RDIRECT`).
     pub(crate) reads_direct: bool,
     /// Writes go past the page cache (`PNODE_WDIRECT`).
@@ -443,10 +443,12 @@ pub fn root(mount: &Mount) -> Result<VnodeRef> {
 
 /// A node's time to live is over (C: `puffsop_expire`): if nobody uses its
 /// vnode, giving a reference back reclaims it.
-pub(crate) fn expire(mount: &Mount, cookie: Cookie) {
+pub(crate) fn expire(mount: &Mount, cookie: Cookie, request: &Ref<SopRequest>) {
     if let Ok(Some(vnode)) = find(mount, cookie) {
         if let Some(node) = node_of(*vnode) {
-            node.state().expiry_queued = false;
+            // The node may be another by now, with an expiry of its own.
+            let is_this = |own: &mut Ref<SopRequest>| own.as_ptr() == request.as_ptr();
+            node.state().expiry.take_if(is_this);
         }
     }
 }

@@ -58,8 +58,7 @@ pub use queue::{Queue, Rank, PATIENCE};
 pub(crate) use request::Request;
 pub use stranded::sweep as sweep_stranded;
 
-pub(crate) use sop::Sop;
-pub(crate) use sop::SOP_REQUESTS;
+pub(crate) use sop::{Sop, SopRequest, SOP_REQUESTS};
 
 use crate::{
     abi::{self, notify, Cookie, ErrorOp, OpClass, Req, VnOp},

@@ -11,11 +11,12 @@ use crate::{
         Cookie, Req, Vtype,
     },
     kern::{
-        self, Arc, CondVar, Errno, Guard, List, MountPtr, Mutex, Pool, Put, Result, Sleep, VnodeRef,
+        self, Arc, CondVar, Errno, Guard, List, MountPtr, Mutex, Pool, Put, Ref, Result, Sleep,
+        VnodeRef,
     },
     mount::Mount,
     msgif::Status,
-    node::{self, Deadline},
+    node::{self, Deadline, Node},
 };
 
 /// The pool of requests to the service threads.
@@ -68,7 +69,7 @@ impl Sop {
 #[derive(Default)]
 struct SopQueue {
     requests: List<SopRequest>,
-    /// Nodes that nobody uses, for when their time is over.
+    /// Nodes that nobody uses, for when their time is over: one for each at most.
     expiries: List<SopRequest>,
     /// The thread takes requests.
     running: bool,
@@ -88,13 +89,9 @@ enum End {
 
 impl SopQueue {
     /// Takes the first of the nodes, if its time is over.
-    fn take_expiry(&mut self) -> Option<Cookie> {
+    fn take_expiry(&mut self) -> Option<Ref<SopRequest>> {
         match self.expiries.front()? {
-            SopRequest::Expire(cookie, at) if at.is_over() => {
-                let cookie = *cookie;
-                self.expiries.pop_front();
-                Some(cookie)
-            }
+            SopRequest::Expire(_, at) if at.is_over() => self.expiries.pop_front(),
             _ => None,
         }
     }
@@ -137,16 +134,27 @@ impl Mount {
         self.sop_queue(SopRequest::Unmount(request));
     }
 
-    /// Queues the expiry of a node that nobody uses. False if the thread takes
+    /// Queues the expiry of a node that nobody uses, unless the thread takes
     /// none any more: the mount goes, and with it the node. May sleep.
-    pub(crate) fn sop_expire(&self, cookie: Cookie, at: Deadline) -> bool {
-        let request = SopRequest::Expire(cookie, at);
+    pub(crate) fn sop_expire(&self, node: &Node, at: Deadline) {
+        let request = SopRequest::Expire(node.cookie, at);
         let Some(request) = SOP_REQUESTS.get(request, Sleep::Yes) else {
-            return false;
+            return;
         };
+        // The node knows of it before the thread may take it.
+        node.state().expiry = Some(request.clone());
         let mut queue = self.sop.queue.lock();
-        // The thread is not woken: the time is not over yet.
-        queue.running && queue.expiries.push_back(request).is_ok()
+        if queue.running {
+            // The thread is not woken: the time is not over yet.
+            let linked = queue.expiries.push_back(request);
+            debug_assert!(linked.is_ok());
+        }
+    }
+
+    /// Takes an expiry back, of a node that goes before its time is over.
+    pub(crate) fn sop_cancel(&self, expiry: &Ref<SopRequest>) {
+        let taken_back = self.sop.queue.lock().expiries.remove(expiry);
+        drop(taken_back);
     }
 
     fn sop_queue(&self, request: SopRequest) {
@@ -210,9 +218,12 @@ impl Mount {
                 drop(request);
                 drop(inside);
                 queue = self.sop.queue.lock();
-            } else if let Some(cookie) = queue.take_expiry() {
+            } else if let Some(request) = queue.take_expiry() {
                 drop(queue);
-                node::expire(self, cookie);
+                if let SopRequest::Expire(cookie, _) = *request {
+                    node::expire(self, cookie, &request);
+                }
+                drop(request);
                 drop(inside);
                 queue = self.sop.queue.lock();
             } else {

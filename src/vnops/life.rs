@@ -35,7 +35,7 @@ pub fn inactive(file: &File) -> bool {
         state.dying = true;
         return true;
     }
-    if !mount.config.uses_ttl() || file.vnode.is_root() || state.expiry_queued {
+    if !mount.config.uses_ttl() || file.vnode.is_root() || state.expiry.is_some() {
         return false;
     }
     // It would only be looked up again: so that it does not take up the memory
@@ -46,8 +46,7 @@ pub fn inactive(file: &File) -> bool {
         return true;
     }
     drop(state);
-    let queued = mount.sop_expire(node.cookie, until);
-    node.state().expiry_queued = queued;
+    mount.sop_expire(node, until);
     false
 }
 
@@ -59,10 +58,16 @@ pub fn reclaim(vnode: Vnode) {
     // Before the server may use the cookie for another file.
     vnode.purge_names();
     let Some(node) = Node::of(vnode) else { return };
-    let (nlookup, parent, no_refs) = {
+    let (nlookup, no_refs, parent, expiry) = {
         let mut state = node.state();
-        (state.nlookup, state.parent.take(), state.no_refs)
+        let (parent, expiry) = (state.parent.take(), state.expiry.take());
+        (state.nlookup, state.no_refs, parent, expiry)
     };
+    if let (Some(mount), Some(expiry)) = (&mount, &expiry) {
+        mount.sop_cancel(expiry);
+    }
+    // Freeing it is not for inside the node's lock.
+    drop(expiry);
     // The server was not told of the root, nor of what it did not tell us.
     if let Some(mount) = mount.filter(|_| !vnode.is_root() && !node.is(Vtype::Non)) {
         lookup::send_reclaim(&mount, node.cookie, nlookup, no_refs);

@@ -339,3 +339,34 @@ fn expiries_that_are_queued_do_not_hinder_an_unmount() {
     drop(server);
     kernel.shutdown();
 }
+
+#[test]
+fn an_expiry_goes_with_its_node() {
+    let kernel = Kernel::boot();
+    let server = User::new("server");
+    let client = server.run(|_| Client::open());
+    let mut args = mount_args("ttl");
+    args.flags |= KFLAG_CACHE_FS_TTL;
+    let mount = server.run(|_| client.mount(MNT, &args)).unwrap();
+    let mut fs = MemFs::new().with_ttl(1000 * HZ);
+    let task = server::spawn(&server, client, move |frame| fs.serve(frame));
+    let user = User::new("user");
+    let queued = || {
+        kernel
+            .outstanding()
+            .get("puffsopl")
+            .map_or(0, |pool| pool.objects)
+    };
+    for _ in 0..3 {
+        drop(user.open("/mnt/f", Open::CREATE).unwrap());
+        assert_eq!(queued(), 1, "nobody uses the file, whose time is not over");
+        drop(user.open("/mnt/f", Open::WRITE).unwrap());
+        assert_eq!(queued(), 1, "one is enough");
+        assert_eq!(user.unlink("/mnt/f"), Ok(()));
+        assert_eq!(queued(), 0);
+    }
+    assert_eq!(user.run(|_| kernel::unmount(MNT, 0)), Ok(()));
+    task.join();
+    drop((mount, user, server));
+    kernel.shutdown();
+}
