@@ -294,10 +294,14 @@ fn ended(answer: &Answer, limit: Duration) -> Outcome {
     }
 }
 
-/// What a command printed: without the line that the terminal echoed, and what
-/// came after its end.
+/// What a command printed: without the line that the terminal echoed, before which
+/// may be the end of the last command's, and without what came after its end.
 fn printed(console: &str) -> String {
-    let lines = console.split_once('\n').map_or("", |(_, lines)| lines);
+    /// Only the echo has this.
+    const ECHO: &str = "==$s==";
+    let echo = console.find(ECHO).unwrap_or(0);
+    let lines = console[echo..].split_once('\n');
+    let lines = lines.map_or("", |(_, lines)| lines);
     match lines.find("==end-") {
         Some(end) => lines[..end].to_owned(),
         None => lines.to_owned(),

@@ -345,3 +345,11 @@ fn what_the_terminal_echoes_is_not_what_a_command_printed() {
     );
     assert_eq!(printed(""), "");
 }
+
+#[test]
+fn what_a_command_printed_is_behind_its_echo_wherever_that_is() {
+    let console = "# sh x </dev/null; s=$?; echo ==end-2==$s==\none\ntwo\n==end-2==0==\n# ";
+    assert_eq!(printed(console), "one\ntwo\n");
+    assert_eq!(printed(&format!("\n{console}")), "one\ntwo\n");
+    assert_eq!(printed("an echo\none\n"), "one\n");
+}
