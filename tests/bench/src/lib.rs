@@ -38,4 +38,9 @@ pub type Work = Box<dyn FnOnce(&dyn Gate) + Send>;
 pub trait Place {
     /// Starts a thread of one of the two processes.
     fn spawn(&self, role: Role, work: Work) -> JoinHandle<()>;
+
+    /// Is it the one that this process runs on, so that programs mount on it?
+    fn is_own(&self) -> bool {
+        false
+    }
 }

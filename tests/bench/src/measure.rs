@@ -39,8 +39,11 @@ pub(crate) struct Counts {
     over: AtomicBool,
 }
 
-/// For so long callers may take to begin.
+/// For so long requests may take to come that are not answered.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// For so long callers may take to make their first calls.
+const BEGINNING: Duration = Duration::from_secs(2);
 
 impl Counts {
     pub(crate) fn new(callers: usize) -> Arc<Counts> {
@@ -88,8 +91,20 @@ impl Counts {
         Ok(())
     }
 
+    /// Waits until each caller has made a call: the first ones of hundreds take long,
+    /// as all look for their file in one directory. A caller that others keep from
+    /// making any is not waited for.
+    fn wait_for_callers(&self) {
+        let began = Instant::now();
+        let waits = || self.calls.iter().any(|calls| calls.get() == 0);
+        while waits() && began.elapsed() < BEGINNING {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Waits, measures, and has the callers stop.
     pub(crate) fn measure(&self, warmup: Duration, time: Duration) -> Measured {
+        self.wait_for_callers();
         std::thread::sleep(warmup);
         let before = self.look();
         std::thread::sleep(time);
@@ -101,8 +116,10 @@ impl Counts {
         };
         let seconds = (after.at - before.at).as_secs_f64();
         let calls = each().sum();
-        let busy =
-            (after.usage.user - before.usage.user) + (after.usage.system - before.usage.system);
+        let busy = after.usage.total() - before.usage.total();
+        // The kernel guesses what of the time is which, and may have guessed better since.
+        let user = after.usage.user.saturating_sub(before.usage.user);
+        let system = after.usage.system.saturating_sub(before.usage.system);
         let per_call = |difference: u64| difference as f64 / calls as f64;
         Measured {
             calls,
@@ -110,8 +127,8 @@ impl Counts {
             busy: busy as f64 / 1e9 / seconds,
             requests: per_call(after.requests - before.requests),
             switches: per_call(after.usage.switches - before.usage.switches),
-            user: per_call(after.usage.user - before.usage.user),
-            system: per_call(after.usage.system - before.usage.system),
+            user: per_call(user),
+            system: per_call(system),
             least: each().min().unwrap_or(0),
             most: each().max().unwrap_or(0),
         }
@@ -152,6 +169,12 @@ struct Usage {
     user: u64,
     /// Nanoseconds in the host's kernel.
     system: u64,
+}
+
+impl Usage {
+    fn total(&self) -> u64 {
+        self.user + self.system
+    }
 }
 
 fn usage() -> Usage {

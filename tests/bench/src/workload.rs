@@ -21,6 +21,7 @@ use puffs_script::{ask_for, mount_args, MNT};
 use std::{
     ffi::CStr,
     sync::{mpsc, Arc},
+    thread::JoinHandle,
 };
 
 type Ended<T> = std::result::Result<T, String>;
@@ -215,14 +216,15 @@ impl Caller<'_> {
     }
 }
 
+/// Starts the callers.
 fn begin(
     place: &dyn Place,
     plan: &Plan,
     counts: &Arc<Counts>,
     work: impl Fn(&Caller<'_>) + Send + Sync + 'static,
-) {
+) -> Vec<JoinHandle<()>> {
     let work = Arc::new(work);
-    for number in 0..plan.callers {
+    let start = |number| {
         let (work, counts) = (work.clone(), counts.clone());
         let body = move |gate: &dyn Gate| {
             work(&Caller {
@@ -231,6 +233,7 @@ fn begin(
                 counts: &counts,
             });
         };
-        place.spawn(Role::Caller, Box::new(body));
-    }
+        place.spawn(Role::Caller, Box::new(body))
+    };
+    (0..plan.callers).map(start).collect()
 }

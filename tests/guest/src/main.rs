@@ -16,11 +16,16 @@
 //!                            file system that is
 //! puffs-guest fsx --mount FLAGS [--seed N] [--steps N]
 //!                            the same on a mount of its own, with the flags of a check
+//! puffs-guest bench WORKLOAD [--callers N] [--outstanding N] [--server PROGRAM]
+//!                   [--seconds S] [--warmup S]
+//!                            measures a workload of puffs-bench, and prints one line
 //! ```
 
 // On other systems it is only compiled.
 #![cfg_attr(not(target_os = "netbsd"), allow(dead_code))]
 
+#[cfg(target_arch = "x86_64")]
+mod bench;
 #[cfg(target_arch = "x86_64")]
 mod fsx;
 #[cfg(target_arch = "x86_64")]

@@ -1,7 +1,7 @@
 //! Runs cases, each in a process of its own and with a time limit, and says how
 //! they end in the format of TAP (the Test Anything Protocol, version 13).
 
-use crate::{fsx, raw, world::Guest};
+use crate::{bench, fsx, raw, world::Guest};
 use puffs_conform::Play;
 use puffs_netbsd::{Gate, Kernel, WORDS};
 use puffs_rs::kern::{Errno, Result};
@@ -20,13 +20,14 @@ pub(crate) const USAGE: &str = "puffs-guest list | play CASE \
     | run [--stock] [--module FILE] [--limit SECONDS] [--after CASE] [--filter TEXT]... \
     [--without TEXT]... \
     | fsx --dir DIR [--seed N] [--steps N] [--no-mmap] \
-    | fsx --mount FLAGS [--seed N] [--steps N]";
+    | fsx --mount FLAGS [--seed N] [--steps N] \
+    | bench WORKLOAD [--callers N] [--outstanding N] [--server PROGRAM] [--seconds S] [--warmup S]";
 
 /// How long a case may take, in seconds, unless something else is said.
 const LIMIT: u64 = 60;
 
 /// How long it may take to get rid of what a case left.
-const TIDY_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const TIDY_LIMIT: Duration = Duration::from_secs(30);
 
 /// For so long puffs may be in use after its last unmount: a thread of the
 /// kernel keeps a mount until it works on another one.
@@ -45,6 +46,8 @@ pub(crate) fn main() -> ExitCode {
         ["play", case] => play(case).map(|()| true),
         ["tidy"] => tidy().map(|()| true),
         ["fsx", options @ ..] => fsx::run(options).map(|()| true),
+        ["bench", arguments @ ..] => bench::run(arguments),
+        ["measure", arguments @ ..] => bench::measure(arguments).map(|()| true),
         ["run", options @ ..] => Plan::parse(options).and_then(|plan| plan.run()),
         _ => Err(USAGE.into()),
     };
@@ -133,9 +136,9 @@ struct Plan {
     without: Vec<String>,
 }
 
-/// How a case ended.
-enum Ended {
-    Well,
+/// How a process ended, and what it printed.
+pub(crate) enum Ended {
+    Well(String),
     Badly(String),
 }
 
@@ -212,7 +215,7 @@ impl Plan {
             let ended = self.run_one(&name)?;
             let seconds = start.elapsed().as_secs_f64();
             match ended {
-                Ended::Well => {
+                Ended::Well(_) => {
                     well += 1;
                     println!("ok {number} - {name} # time={seconds:.2}s");
                 }
@@ -315,7 +318,7 @@ fn max_vnodes(new: Option<i32>) -> Result<i32> {
 }
 
 /// Runs this program with these arguments, for so long at most.
-fn run_child(arguments: &[&str], limit: Duration) -> std::result::Result<Ended, String> {
+pub(crate) fn run_child(arguments: &[&str], limit: Duration) -> std::result::Result<Ended, String> {
     let run = || -> io::Result<Ended> {
         let name = format!("puffs-guest.{}", process::id());
         let output = std::env::temp_dir().join(name);
@@ -340,12 +343,12 @@ fn run_child(arguments: &[&str], limit: Duration) -> std::result::Result<Ended, 
         };
         // What it left is in its group, and ends with it.
         kill_group(&child);
-        let Some(why) = why else {
-            return Ok(Ended::Well);
-        };
         let said = std::fs::read(&output).unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
-        Ok(Ended::Badly(format!("{said}({why})")))
+        Ok(match why {
+            None => Ended::Well(said.into()),
+            Some(why) => Ended::Badly(format!("{said}({why})")),
+        })
     };
     io::stdout().flush().ok();
     run().map_err(|error| format!("{}: {error}", arguments.join(" ")))

@@ -28,6 +28,9 @@ pub(super) fn fstat(place: &dyn Place, plan: &Plan) -> Ended<Measured> {
     ask(place, plan, |number| number, by_descriptor)
 }
 
+/// So many callers are started at a time whose requests are not answered.
+const CROWD: usize = 16;
+
 /// Asks again and again, by the function that is called for each time.
 type Ask = fn(Sys<'_>, &CStr, &mut dyn FnMut(&dyn Fn()));
 
@@ -48,6 +51,8 @@ fn ask(place: &dyn Place, plan: &Plan, file: fn(usize) -> usize, ask: Ask) -> En
         // It waits until the end of the program.
         let wait = move |gate: &dyn Gate| must(Sys(gate).stat(&path), "stat without an answer");
         place.spawn(Role::Caller, Box::new(wait));
+        // Thousands that look for their file at once wake each other for long.
+        counts.wait_for_held((number + 1) / CROWD * CROWD)?;
     }
     counts.wait_for_held(plan.outstanding)?;
     begin(place, plan, &counts, move |caller| {

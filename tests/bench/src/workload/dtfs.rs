@@ -1,6 +1,6 @@
 //! A server with libpuffs, NetBSD's `h_dtfs` for example, in a process of its own.
 //!
-//! libpuffs talks to a socket instead of the device if `PUFFS_COMFD` says so: it
+//! It mounts on the kernel that it runs on. For any other kernel libpuffs talks to a socket instead of the device if `PUFFS_COMFD` says so: it
 //! sends what it wants to mount, and frames go both ways then. Two threads carry
 //! them between the socket and the device, as NetBSD's tests do it.
 
@@ -15,11 +15,17 @@ use puffs_rs::abi::KArgs;
 use puffs_script::MNT;
 use std::{
     ffi::CString,
+    fs,
     io::{self, BufReader, Read, Write},
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    os::{
+        fd::OwnedFd,
+        unix::{fs::MetadataExt, net::UnixStream},
+    },
     path::Path,
     process::{Child, Command, Stdio},
-    sync::atomic::Ordering::Relaxed,
+    sync::{atomic::Ordering::Relaxed, Arc},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -68,6 +74,50 @@ fn start(program: &Path) -> io::Result<(Server, KArgs, UnixStream)> {
 /// `stat(2)` of files that each caller creates before.
 pub(super) fn stat(place: &dyn Place, plan: &Plan) -> Ended<Measured> {
     let program = plan.server.as_deref().ok_or("--server says which")?;
+    if place.is_own() {
+        mounted_by_itself(place, plan, program)
+    } else {
+        carried(place, plan, program)
+    }
+}
+
+/// Asks again and again.
+fn ask(place: &dyn Place, plan: &Plan, counts: &Arc<Counts>) -> Vec<JoinHandle<()>> {
+    begin(place, plan, counts, |caller| {
+        let path = CString::new(format!("{MNT}/file{}", caller.number)).unwrap_or_default();
+        let file = open(caller.sys, &path, O_RDWR | O_CREAT);
+        must(caller.sys.close(file), "close");
+        caller.repeat(|| must(caller.sys.stat(&path), "stat"));
+    })
+}
+
+/// For so long a server may take to mount.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn mounted_by_itself(place: &dyn Place, plan: &Plan, program: &Path) -> Ended<Measured> {
+    let failed = |error: io::Error| format!("{}: {error}", program.display());
+    let device = || fs::metadata(MNT).map(|root| root.dev()).map_err(failed);
+    let before = device()?;
+    let child = Command::new(program).args(["-s", "dtfs", MNT]).spawn();
+    let _server = Server(child.map_err(failed)?);
+    let began = Instant::now();
+    while device()? == before {
+        if began.elapsed() > PATIENCE {
+            return Err(format!("{} mounts nothing", program.display()));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let counts = Counts::new(plan.callers);
+    let callers = ask(place, plan, &counts);
+    let measured = counts.measure(plan.warmup, plan.time);
+    // The server is needed for the last calls.
+    for caller in callers {
+        caller.join().map_err(|_| "a caller panicked")?;
+    }
+    Ok(measured)
+}
+
+fn carried(place: &dyn Place, plan: &Plan, program: &Path) -> Ended<Measured> {
     let started = start(program).map_err(|error| format!("{}: {error}", program.display()));
     let (server, args, socket) = started?;
     let device = enter(place, Role::Server, move |gate| {
@@ -99,12 +149,7 @@ pub(super) fn stat(place: &dyn Place, plan: &Plan) -> Ended<Measured> {
         }
     };
     place.spawn(Role::Server, Box::new(replies));
-    begin(place, plan, &counts, |caller| {
-        let path = CString::new(format!("{MNT}/file{}", caller.number)).unwrap_or_default();
-        let file = open(caller.sys, &path, O_RDWR | O_CREAT);
-        must(caller.sys.close(file), "close");
-        caller.repeat(|| must(caller.sys.stat(&path), "stat"));
-    });
+    ask(place, plan, &counts);
     Ok(counts.measure(plan.warmup, plan.time))
 }
 
