@@ -1,19 +1,24 @@
-//! `cargo xtask bench`: how fast puffs is on a rump kernel, side by side with the
-//! stock library.
+//! `cargo xtask bench`: how fast puffs is on a rump kernel and in a guest, side by
+//! side with the stock code.
 //!
-//! Each measurement is a process of its own, `puffs-rump-bench`: the kernel boots,
-//! a workload runs for a fixed time after a warm-up, one line is printed. The two
-//! libraries take turns within each round, so that what changes on the machine
-//! changes for both, and the floor, a byte's way to another thread and back
+//! Each measurement is a process of its own, in which a workload runs for a fixed
+//! time after a warm-up, and one line is printed. On a rump kernel that is
+//! `puffs-rump-bench`: the kernel boots, and the two libraries take turns within
+//! each round, so that what changes on the machine changes for both. In a [guest]
+//! they take turns by boots. The floor, a byte's way to another thread and back
 //! through the kernel's pipes, is measured among the rest.
 
+mod guest;
 mod numbers;
 mod plot;
 mod table;
 
 use crate::{
-    elf, paths,
-    rump::Rump,
+    anita::Machine,
+    elf,
+    headers::Source,
+    paths,
+    rump::Kernel,
     runner::{self, Ended},
     setup, sh, toolchain,
 };
@@ -30,21 +35,15 @@ use std::{
 /// A gigabyte, which no kernel here has.
 const NEVER: &str = "1073741824";
 
-/// Measures how fast puffs is on a rump kernel, side by side with the stock library
+/// Measures how fast puffs is on a rump kernel or in a guest, side by side with the stock code
 #[derive(Args)]
 pub struct Bench {
-    /// Where the rump kernel is installed: its libraries are in lib under it
-    #[arg(long, value_name = "DIR")]
-    rump_prefix: PathBuf,
-    /// Where our librumpfs_syspuffs is [default: target/rump, made anew if --headers is given]
-    #[arg(long, value_name = "DIR", conflicts_with = "headers")]
-    ours: Option<PathBuf>,
-    /// The source tree of that rump kernel, for its headers: makes ours from it
-    #[arg(long, value_name = "DIR")]
-    headers: Option<PathBuf>,
-    /// A kernel option to compile the shim with, if it is made
-    #[arg(short = 'D', long = "option", value_name = "NAME[=VALUE]")]
-    options: Vec<String>,
+    #[command(flatten)]
+    kernel: Kernel,
+    #[command(flatten)]
+    machine: Machine,
+    #[command(flatten)]
+    source: Source,
     /// Measure only what has one of these in its name [default: all]
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     workloads: Vec<String>,
@@ -69,6 +68,7 @@ pub struct Bench {
     #[arg(long, value_name = "NUMBER")]
     cpu: Option<usize>,
     /// A server with libpuffs, as NetBSD's tests have it in fs/puffs/h_dtfs: measures that as well
+    /// on a rump kernel
     #[arg(long, value_name = "PROGRAM")]
     dtfs: Option<PathBuf>,
     /// List the workloads
@@ -92,6 +92,8 @@ pub enum Setting {
     Batch,
     /// All processors
     Free,
+    /// A NetBSD guest in QEMU
+    Guest,
 }
 
 impl Setting {
@@ -101,11 +103,12 @@ impl Setting {
             Setting::Pinned2 => "pinned2",
             Setting::Batch => "batch",
             Setting::Free => "free",
+            Setting::Guest => "guest",
         }
     }
 
-    /// What a reader has to know.
-    pub fn describe(self) -> &'static str {
+    /// What a reader has to know of one with a rump kernel.
+    fn describe(self) -> &'static str {
         match self {
             Setting::Pinned => {
                 "One processor of the host's, one of the rump kernel's (RUMP_NCPU=1): whoever is \
@@ -122,19 +125,20 @@ impl Setting {
                  does with threads that are in it."
             }
             Setting::Free => "All processors of the host's, as many of the rump kernel's.",
+            Setting::Guest => "A NetBSD in QEMU.",
         }
     }
 
-    /// Is there one processor of the host's?
+    /// Is there one processor of the host's, which others may use as well?
     pub fn is_pinned(self) -> bool {
-        self != Setting::Free
+        !matches!(self, Setting::Free | Setting::Guest)
     }
 
     fn virtual_processors(self) -> usize {
         match self {
             Setting::Pinned | Setting::Batch => 1,
             Setting::Pinned2 => 2,
-            Setting::Free => processors(),
+            Setting::Free | Setting::Guest => processors(),
         }
     }
 }
@@ -261,6 +265,24 @@ const PATIENCE: usize = 2;
 const ENOUGH: f64 = 0.97;
 const TRIES: usize = 3;
 
+/// What goes into the page.
+struct Page {
+    /// What the numbers depend on.
+    facts: Vec<(String, String)>,
+    results: Vec<Results>,
+}
+
+impl Page {
+    fn add_fact(&mut self, name: &str, what: String) {
+        self.facts.push((name.to_owned(), what));
+    }
+
+    fn add(&mut self, results: Results) {
+        print!("{}", table::text(&results));
+        self.results.push(results);
+    }
+}
+
 impl Bench {
     /// Measures.
     pub fn run(&self) -> Result<()> {
@@ -270,58 +292,93 @@ impl Bench {
             return Ok(());
         }
         ensure!(rows.len() > 1, "there is no workload of that name");
-        setup::bindgen()?;
-        let libraries = self.libraries()?;
-        let program = build()?;
         // Two that measure on one machine at once would measure each other.
         let _lock = sh::lock(&std::env::temp_dir().join("puffs-bench"))?;
-        let mut results = Vec::new();
-        for &setting in &self.settings {
-            let measured = self.measure(&program, &libraries, setting, &rows)?;
-            print!("{}", table::text(&measured));
-            results.push(measured);
+        let mut page = Page {
+            facts: self.facts()?,
+            results: Vec::new(),
+        };
+        let of_rump = |setting: &Setting| *setting != Setting::Guest;
+        if self.settings.iter().any(of_rump) {
+            self.in_rump_kernels(&rows, &mut page)?;
+        }
+        if self.settings.contains(&Setting::Guest) {
+            self.in_guest(&rows, &mut page)?;
         }
         if let Some(out) = &self.out {
-            let facts = self.facts()?;
             sh::mkdir(&out.join("bench"))?;
             let mut plots = Vec::new();
-            for results in &results {
+            for results in &page.results {
                 plots.push(plot::draw(results, &out.join("bench"))?);
             }
             let file = out.join("BENCHMARKS.md");
-            sh::write(&file, table::page(&facts, &results, &plots))?;
+            sh::write(&file, table::page(&page.facts, &page.results, &plots))?;
             sh::say(format!("wrote {}", file.display()));
         }
         Ok(())
     }
 
     fn wants(&self, row: &Row) -> bool {
-        if row.libpuffs && self.dtfs.is_none() {
-            return false;
-        }
         let named = || self.workloads.iter().any(|name| row.title.contains(name));
         row.title == FLOOR || self.workloads.is_empty() || named()
     }
 
-    /// Where the libraries are looked for: stock's, then ours.
-    fn libraries(&self) -> Result<[PathBuf; 2]> {
-        let lib = self.rump_prefix.join("lib").canonicalize();
-        let lib = lib.with_context(|| format!("{} has no lib", self.rump_prefix.display()))?;
-        let ours = match (&self.ours, &self.headers) {
-            (Some(ours), _) => ours.clone(),
-            (None, Some(headers)) => {
-                let out = paths::target().join("rump");
-                Rump::of(&self.rump_prefix, headers, &self.options, &out, false).run()?;
-                out
+    fn in_rump_kernels(&self, rows: &[&'static Row], page: &mut Page) -> Result<()> {
+        setup::bindgen()?;
+        let [stock, ours] = self.kernel.libraries(&self.source, false)?;
+        let both = std::env::join_paths([&ours, &stock])?;
+        let library = stock.join("librump.so");
+        let release = elf::dynamic_string(&sh::read(&library)?, "rumpns_osrelease")?;
+        page.add_fact("rump kernel", format!("NetBSD {release}"));
+        let program = build()?;
+        let there_is = |row: &&&Row| self.dtfs.is_some() || !row.libpuffs;
+        let rows: Vec<_> = rows.iter().filter(there_is).copied().collect();
+        let libraries = [stock, both.into()];
+        for &setting in &self.settings {
+            if setting != Setting::Guest {
+                page.add(self.measure(&program, &libraries, setting, &rows)?);
             }
-            (None, None) => paths::target().join("rump"),
+        }
+        Ok(())
+    }
+
+    fn in_guest(&self, rows: &[&'static Row], page: &mut Page) -> Result<()> {
+        let ready = self.machine.ready("bench-guest", &self.source, true)?;
+        // Where time is the same at each run, there need not be much of it.
+        let (part, most) = match self.machine.counts_instructions() {
+            true => (10.0, 2),
+            false => (1.0, usize::MAX),
         };
-        let ours = ours.canonicalize().with_context(|| {
-            let ours = ours.display();
-            format!("{ours} is not there; give --headers to have it made")
-        })?;
-        let both = std::env::join_paths([&ours, &lib])?;
-        Ok([lib, both.into()])
+        let (seconds, warmup) = self.times();
+        let (results, netbsd) = guest::measure(
+            &self.machine,
+            &ready,
+            &guest::Measure {
+                rows,
+                rounds: self.rounds().min(most),
+                times: format!("--seconds {} --warmup {}", seconds / part, warmup / part),
+            },
+        )?;
+        page.add_fact("guest", format!("NetBSD {netbsd}, {}", ready.qemu()));
+        page.add(results);
+        Ok(())
+    }
+
+    /// For how long each is measured, and for how long not before.
+    fn times(&self) -> (f64, f64) {
+        if self.quick {
+            (0.2, 0.1)
+        } else {
+            (self.seconds, 0.3)
+        }
+    }
+
+    fn rounds(&self) -> usize {
+        if self.quick {
+            1
+        } else {
+            self.rounds
+        }
     }
 
     fn measure(
@@ -333,9 +390,10 @@ impl Bench {
     ) -> Result<Results> {
         let mut results = Results {
             setting,
+            about: setting.describe().to_owned(),
             rows: rows.iter().map(|row| Series::of(row)).collect(),
         };
-        let rounds = if self.quick { 1 } else { self.rounds };
+        let rounds = self.rounds();
         for round in 0..rounds {
             sh::say(format!(
                 "{}: round {} of {rounds}",
@@ -381,11 +439,9 @@ impl Bench {
         if let (true, Some(server)) = (row.libpuffs, &self.dtfs) {
             words.extend(["--server".to_owned(), server.display().to_string()]);
         }
-        let seconds = if self.quick { 0.2 } else { self.seconds };
+        let (seconds, warmup) = self.times();
         words.extend(["--seconds".to_owned(), seconds.to_string()]);
-        if self.quick {
-            words.extend(["--warmup", "0.1"].map(str::to_owned));
-        }
+        words.extend(["--warmup".to_owned(), warmup.to_string()]);
         let (program, arguments) = words.split_first().context("no command")?;
         let mut command = sh::cmd(program);
         command
@@ -443,8 +499,6 @@ impl Bench {
 
     /// What the numbers depend on.
     fn facts(&self) -> Result<Vec<(String, String)>> {
-        let library = self.rump_prefix.join("lib/librump.so");
-        let release = elf::dynamic_string(&sh::read(&library)?, "rumpns_osrelease")?;
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpuinfo
             .lines()
@@ -452,9 +506,15 @@ impl Bench {
         let host = sh::output(sh::cmd("uname").args(["-s", "-r"]))?;
         let names = self.settings.iter().map(|setting| setting.name());
         let mut command = format!(
-            "cargo xtask bench --rump-prefix DIR --headers DIR --settings {}",
+            "cargo xtask bench --settings {}",
             names.collect::<Vec<_>>().join(",")
         );
+        if self.kernel.rump_prefix.is_some() {
+            command += " --rump-prefix DIR --headers DIR";
+        }
+        if self.settings.contains(&Setting::Guest) {
+            command += &self.machine.command();
+        }
         if self.quick {
             command += " --quick";
         } else {
@@ -469,7 +529,6 @@ impl Bench {
         let fact = |name: &str, what: String| (name.to_owned(), what);
         Ok(vec![
             fact("made by", format!("{command} --out docs")),
-            fact("rump kernel", format!("NetBSD {release}")),
             fact(
                 "host",
                 format!(

@@ -3,13 +3,24 @@
 
 use crate::{arch::Arch, paths, setup, sh};
 use anyhow::{bail, ensure, Context, Result};
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use std::{
     fmt,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
 };
+
+/// What ours is made from, for a verb that needs it made.
+#[derive(Args)]
+pub struct Source {
+    /// The kernel's source tree, for its headers: makes ours from it
+    #[arg(long, value_name = "DIR")]
+    pub headers: Option<PathBuf>,
+    /// A kernel option to compile the shim with, if ours is made
+    #[arg(short = 'D', long = "option", value_name = "NAME[=VALUE]")]
+    pub options: Vec<String>,
+}
 
 /// A release of NetBSD whose installed headers there are without NetBSD: a
 /// version of PyPI's package `ziglang` brings them.

@@ -12,7 +12,7 @@
 use crate::{
     arch::Arch,
     elf::{Elf, Place},
-    headers::KernelTree,
+    headers::{KernelTree, Source},
     paths, rustlib, setup, sh, shim, toolchain,
 };
 use anyhow::{ensure, Context, Result};
@@ -43,6 +43,49 @@ pub struct Rump {
     /// Have AddressSanitizer watch it, whose runtime library the process has to load first
     #[arg(long)]
     asan: bool,
+}
+
+/// A rump kernel that is installed, and which library of ours is for it.
+#[derive(Args)]
+pub struct Kernel {
+    /// Where the rump kernel is installed: its libraries are in lib under it
+    #[arg(long, value_name = "DIR")]
+    pub rump_prefix: Option<PathBuf>,
+    /// Where our librumpfs_syspuffs is [default: target/rump, made anew if --headers is given]
+    #[arg(long, value_name = "DIR")]
+    ours: Option<PathBuf>,
+}
+
+impl Kernel {
+    /// Where it is installed.
+    pub fn prefix(&self) -> Result<&Path> {
+        let prefix = self.rump_prefix.as_deref();
+        prefix.context("which rump kernel? Give --rump-prefix")
+    }
+
+    /// Where the libraries are: the stock ones, and ours, which is made if that is
+    /// asked for.
+    pub fn libraries(&self, source: &Source, asan: bool) -> Result<[PathBuf; 2]> {
+        let prefix = self.prefix()?;
+        let lib = prefix.join("lib").canonicalize();
+        let lib = lib.with_context(|| format!("{} has no lib", prefix.display()))?;
+        let ours = match (&self.ours, &source.headers) {
+            (Some(ours), _) => ours.clone(),
+            (None, headers) => {
+                let name = if asan { "rump-asan" } else { "rump" };
+                let out = paths::target().join(name);
+                if let Some(headers) = headers {
+                    Rump::of(prefix, headers, &source.options, &out, asan).run()?;
+                }
+                out
+            }
+        };
+        let ours = ours.canonicalize().with_context(|| {
+            let ours = ours.display();
+            format!("{ours} is not there; give --headers to have it made")
+        })?;
+        Ok([lib, ours])
+    }
 }
 
 /// The library, without its suffix.

@@ -7,9 +7,11 @@
 
 use crate::{
     atf::{self, Tests},
-    elf, paths,
+    elf,
+    headers::Source,
+    paths,
     report::{count, Outcome, Outputs, Report, Run, TestResult},
-    rump::Rump,
+    rump::Kernel,
     runner, setup, sh, toolchain,
 };
 use anyhow::{bail, ensure, Context, Result};
@@ -27,20 +29,12 @@ use std::{
 /// Plays the scripted cases on rump kernels
 #[derive(Args)]
 pub struct RumpTest {
-    /// Where the rump kernel is installed: its libraries are in lib under it
-    #[arg(long, value_name = "DIR")]
-    rump_prefix: PathBuf,
-    /// Where our librumpfs_syspuffs is [default: target/rump, made anew if --headers is given]
-    #[arg(long, value_name = "DIR", conflicts_with = "headers")]
-    ours: Option<PathBuf>,
-    /// The source tree of that rump kernel, for its headers: makes ours from it
-    #[arg(long, value_name = "DIR")]
-    headers: Option<PathBuf>,
-    /// A kernel option to compile the shim with, if it is made
-    #[arg(short = 'D', long = "option", value_name = "NAME[=VALUE]")]
-    options: Vec<String>,
+    #[command(flatten)]
+    kernel: Kernel,
+    #[command(flatten)]
+    source: Source,
     /// Have AddressSanitizer watch ours
-    #[arg(long, requires = "headers")]
+    #[arg(long, requires = "headers", conflicts_with = "ours")]
     asan: bool,
     /// Play them with the stock library too
     #[arg(long)]
@@ -164,7 +158,7 @@ impl RumpTest {
         let tests = self.tests(&libraries[0])?;
         let of_netbsd = tests.as_ref().map_or(0, |tests| tests.cases.len());
         ensure!(cases.len() + of_netbsd > 0, "there is nothing of that name");
-        let netbsd = release(&self.rump_prefix)?;
+        let netbsd = release(self.kernel.prefix()?)?;
         let mut runs = Vec::new();
         for library in &libraries {
             sh::say(format!(
@@ -231,22 +225,7 @@ impl RumpTest {
 
     /// Ours first.
     fn libraries(&self) -> Result<Vec<Library>> {
-        let lib = self.rump_prefix.join("lib").canonicalize();
-        let lib = lib.with_context(|| format!("{} has no lib", self.rump_prefix.display()))?;
-        let ours = match (&self.ours, &self.headers) {
-            (Some(ours), _) => ours.clone(),
-            (None, Some(headers)) => {
-                let name = if self.asan { "rump-asan" } else { "rump" };
-                let out = paths::target().join(name);
-                Rump::of(&self.rump_prefix, headers, &self.options, &out, self.asan).run()?;
-                out
-            }
-            (None, None) => paths::target().join("rump"),
-        };
-        let ours = ours.canonicalize().with_context(|| {
-            let ours = ours.display();
-            format!("{ours} is not there; give --headers to have it made")
-        })?;
+        let [lib, ours] = self.kernel.libraries(&self.source, self.asan)?;
         let path = std::env::join_paths([&ours, &lib])?;
         let mut environment = vec![("LD_LIBRARY_PATH", path)];
         if self.asan {

@@ -4,14 +4,14 @@ use super::{Row, Setting, Side, FLOOR};
 use anyhow::{bail, Context, Error};
 use std::str::FromStr;
 
-/// One line of `puffs-rump-bench`.
+/// One line of what measures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
     /// Calls a second.
     pub rate: f64,
     /// How many processors were used.
     pub busy: f64,
-    /// Switches of the host's to another thread, for each call.
+    /// Switches to another thread, for each call: the host's, or the guest's.
     pub switches: f64,
 }
 
@@ -61,7 +61,8 @@ impl Spread {
     }
 }
 
-type Outcome = Result<Measured, String>;
+/// What came of one measurement: numbers, or how it failed.
+pub type Outcome = Result<Measured, String>;
 
 /// All measurements of one workload, a pair for each round.
 pub struct Series {
@@ -110,6 +111,8 @@ impl Series {
 pub struct Results {
     /// On what.
     pub setting: Setting,
+    /// What a reader has to know of that.
+    pub about: String,
     /// The workloads.
     pub rows: Vec<Series>,
 }
@@ -195,6 +198,7 @@ mod tests {
         series.add(Side::Ours, Ok(measured(7.0, 1.0)));
         let results = Results {
             setting: Setting::Pinned,
+            about: String::new(),
             rows: vec![series],
         };
         let ratio = results.ratios(&results.rows[0]).unwrap();

@@ -15,7 +15,7 @@ pub fn text(results: &Results) -> String {
         let lengths = rows.iter().map(|row| row[column].chars().count());
         lengths.max().unwrap_or(0)
     };
-    let mut text = format!("\n{}\n", results.setting.describe());
+    let mut text = format!("\n{}\n", results.about);
     for row in &rows {
         let cells = row.iter().enumerate().map(|(column, cell)| {
             let width = width(column);
@@ -141,7 +141,7 @@ pub fn page(facts: &[(String, String)], results: &[Results], plots: &[Vec<String
     }
     for (results, plots) in results.iter().zip(plots) {
         let name = results.setting.name();
-        let _ = writeln!(text, "\n## {name}\n\n{}\n", results.setting.describe());
+        let _ = writeln!(text, "\n## {name}\n\n{}\n", results.about);
         let _ = writeln!(text, "| {} |", HEAD.join(" | "));
         let _ = writeln!(text, "|---|{}", "--:|".repeat(HEAD.len() - 1));
         for series in &results.rows {
@@ -161,21 +161,23 @@ pub fn page(facts: &[(String, String)], results: &[Results], plots: &[Vec<String
 const INTRODUCTION: &str = "\
 # Benchmarks
 
-How many calls a second a mount answers on a rump kernel, with the stock library of
-puffs and with ours. This page is made by the command in it, and is not to be edited.
+How many calls a second a mount answers on a rump kernel or in a NetBSD guest, with the
+stock code of puffs and with ours. This page is made by the command in it, and is not to
+be edited.
 
 The server is the leanest that can be written, one thread that reads a request, makes
 the reply in place and writes it, so what is measured is the kernel. Each measurement
-is a process of its own; the two libraries take turns, and what is in the tables is the
+is a process of its own; the two take turns, and what is in the tables is the
 median of all rounds, with the least and the greatest. *ours/stock* is the median of
 the ratios of each round. *The floor* is a byte that goes to another thread through a
-pipe and comes back through another one, in the same rump kernel: two wakeups and two
+pipe and comes back through another one, in the same kernel: two wakeups and two
 switches, which no call that another thread answers can do without; the columns with
 that name say how many times as long as that a call takes. *switches* says how often
-the host switched to another thread for a call, with the stock library and with ours.
+there was a switch to another thread for a call, with the stock code and with ours: the
+host's, or in a guest the guest's.
 
-On one processor, a second is one of the processor's: if something else had it for a
-while, that time does not count.
+On one processor of a host's, a second is one of the processor's: if something else had
+it for a while, that time does not count.
 
 | | |
 |---|---|
