@@ -108,8 +108,8 @@ impl Setting {
     }
 
     /// What a reader has to know of one with a rump kernel.
-    fn describe(self) -> &'static str {
-        match self {
+    fn describe(self) -> String {
+        let what = match self {
             Setting::Pinned => {
                 "One processor of the host's, one of the rump kernel's (RUMP_NCPU=1): whoever is \
                  in the kernel keeps all others out, until it sleeps or returns."
@@ -124,9 +124,17 @@ impl Setting {
                  keeps the processor when it wakes another. That is nearest to what a kernel \
                  does with threads that are in it."
             }
-            Setting::Free => "All processors of the host's, as many of the rump kernel's.",
+            Setting::Free => {
+                let all = processors();
+                return format!(
+                    "All processors of the host's, {all}, and as many of the rump kernel's \
+                     (RUMP_NCPU={all}): who is woken may run at once elsewhere, and its processor \
+                     may have to be woken as well."
+                );
+            }
             Setting::Guest => "A NetBSD in QEMU.",
-        }
+        };
+        what.to_owned()
     }
 
     /// Is there one processor of the host's, which others may use as well?
@@ -390,7 +398,7 @@ impl Bench {
     ) -> Result<Results> {
         let mut results = Results {
             setting,
-            about: setting.describe().to_owned(),
+            about: setting.describe(),
             rows: rows.iter().map(|row| Series::of(row)).collect(),
         };
         let rounds = self.rounds();
