@@ -131,8 +131,8 @@ pub unsafe extern "C" fn puffs_msgif_dispatch(
     let Ok(len) = usize::try_from(framelen) else {
         return 0;
     };
-    // SAFETY: the device has as many bytes, and is done with them.
-    mount.dispatch(unsafe { slice::from_raw_parts_mut(frame.cast(), len) });
+    // SAFETY: the device has as many bytes, and nobody changes them meanwhile.
+    mount.dispatch(unsafe { slice::from_raw_parts(frame.cast(), len) });
     0
 }
 

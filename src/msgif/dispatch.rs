@@ -20,12 +20,11 @@ impl Mount {
     /// or a request of the server's own.
     ///
     /// Nothing in it is trusted, not even that it is a whole header.
-    pub fn dispatch(&self, frame: &mut [u8]) {
-        let mut header = Req::new_zeroed();
-        let sent = frame.len().min(size_of::<Req>());
-        header.as_mut_bytes()[..sent].copy_from_slice(&frame[..sent]);
+    pub fn dispatch(&self, frame: &[u8]) {
+        let whole = Req::read_from_prefix(frame).ok();
+        let header = whole.map_or_else(|| part(frame), |(header, _)| header);
+        let whole = whole.is_some();
         let class = OpClass::try_from(header.opclass & abi::OPCLASS_MASK).ok();
-        let whole = frame.len() >= size_of::<Req>();
         if whole && matches!(class, Some(OpClass::Vfs | OpClass::Vn)) {
             return self.msgif.reply(self, &header, frame);
         }
@@ -63,9 +62,18 @@ impl Mount {
     }
 }
 
+/// What there is of a header, and zeroes.
+#[cold]
+fn part(frame: &[u8]) -> Req {
+    let mut header = Req::new_zeroed();
+    let sent = frame.len().min(size_of::<Req>());
+    header.as_mut_bytes()[..sent].copy_from_slice(&frame[..sent]);
+    header
+}
+
 impl MsgIf {
     /// Completes a request from a reply (C: `puffsop_msg`).
-    fn reply(&self, mount: &Mount, header: &Req, frame: &mut [u8]) {
+    fn reply(&self, mount: &Mount, header: &Req, frame: &[u8]) {
         let terms = mount.terms();
         let mut queues = self.queues.lock();
         if queues.status == Status::Dying {

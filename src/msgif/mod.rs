@@ -772,11 +772,16 @@ fn done(queues: &mut Guard<'_, Queues>, park: &Ref<Park>) -> Option<Outcome> {
 
 /// Says what became of a park, and from level 2 on how long the queues are
 /// (C: `parkdump`, `parkqdump`).
+#[inline]
 fn trace(queues: &mut Guard<'_, Queues>, what: &str, park: &Ref<Park>) {
     let level = kern::debug_level();
-    if level == 0 {
-        return;
+    if level != 0 {
+        trace_at(level, queues, what, park);
     }
+}
+
+#[cold]
+fn trace_at(level: i32, queues: &mut Guard<'_, Queues>, what: &str, park: &Ref<Park>) {
     let at = park.as_ptr();
     if let Some(core) = park.core.get(queues) {
         kern::debug(format_args!("park {at:p} {what}: {core}"));

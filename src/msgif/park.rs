@@ -2,7 +2,7 @@
 
 use super::poll::Poll;
 use crate::{
-    abi::{self, Cookie, Req},
+    abi::{self, vn, Cookie, Req},
     kern::{self, Buf, Errno, Guarded, KBytes, Pool, Ref, Result, Sleep},
     subr,
 };
@@ -16,9 +16,9 @@ use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 /// The pool of parks; `vmstat -m` shows it under the name that C gave it.
 pub static PARKS: Pool<Park> = Pool::with_room(SMALL);
 
-/// The size of messages that need no memory beside the park's: all but those with
-/// names, links or data.
-const SMALL: usize = 512;
+/// The size of messages that need no memory beside the park's: lookups, and all that
+/// have no name, link or data in them.
+const SMALL: usize = size_of::<vn::Lookup>();
 
 /// One request, from its making to its release: the kernel's side of a
 /// `struct puffs_req` (C: `struct puffs_msgpark`).
