@@ -91,7 +91,8 @@ fn about(machine: &Machine) -> String {
     };
     format!(
         "A NetBSD in QEMU that has {processors}, booted for each library in each round. The \
-         server and the callers are threads of one process. {clock}"
+         server and the callers are threads of one process, but for a server with libpuffs, \
+         whose switches are not counted. {clock}"
     )
 }
 
