@@ -9,8 +9,13 @@
 use crate::abi::{consts::MAXNAMLEN, vn::DirentHead};
 use zerocopy::FromBytes;
 
-/// What the length of an entry is a multiple of (`_DIRENT_ALIGN`).
-const ALIGN: usize = size_of::<u64>();
+/// What the length of an entry is a multiple of (`_DIRENT_ALIGN`); as many bytes are
+/// looked at at once.
+const WORD: usize = size_of::<u64>();
+
+/// Where the name of an entry begins, within its second word.
+const NAME: usize = size_of::<DirentHead>();
+const _: () = assert!(NAME > WORD && NAME < 2 * WORD);
 
 /// How many entries there are, from the first byte to the last. `None` if one
 /// of them cannot be a `struct dirent`.
@@ -18,14 +23,17 @@ pub(super) fn count(mut entries: &[u8]) -> Option<usize> {
     let mut count = 0;
     while !entries.is_empty() {
         let (head, _) = DirentHead::ref_from_prefix(entries).ok()?;
-        let (entry, rest) = entries.split_at_checked(head.reclen.get().into())?;
-        let (name, after) = entry
-            .get(size_of::<DirentHead>()..)?
-            .split_at_checked(head.namlen.get().into())?;
-        let ends = name.len() <= MAXNAMLEN && after.first() == Some(&0);
+        let len = usize::from(head.reclen.get());
+        let end = NAME + usize::from(head.namlen.get());
+        if len % WORD != 0 || end > NAME + MAXNAMLEN {
+            return None;
+        }
+        let (entry, rest) = entries.split_at_checked(len)?;
+        if *entry.get(end)? != 0 {
+            return None;
+        }
         // An entry without a file is not there, and needs no name.
-        let named = head.fileno.get() == 0 || is_name(name);
-        if entry.len() % ALIGN != 0 || !ends || !named {
+        if head.fileno.get() != 0 && !is_named(entry, end) {
             return None;
         }
         entries = rest;
@@ -34,8 +42,37 @@ pub(super) fn count(mut entries: &[u8]) -> Option<usize> {
     Some(count)
 }
 
-/// Can a file in a directory have this name? Whoever lists a directory makes
-/// paths from the names.
-fn is_name(name: &[u8]) -> bool {
-    !name.is_empty() && !name.iter().any(|byte| matches!(byte, 0 | b'/'))
+/// Can a file in a directory have the name of this entry, which ends there?
+/// Whoever lists a directory makes paths from the names.
+fn is_named(entry: &[u8], end: usize) -> bool {
+    let mut start = WORD;
+    // What precedes the name in the word.
+    let mut ignored = u64::MAX >> (8 * (2 * WORD - NAME));
+    for word in entry.chunks_exact(WORD).skip(1) {
+        let mut bytes = [0; WORD];
+        bytes.copy_from_slice(word);
+        let left = end - start;
+        if left < WORD {
+            ignored |= u64::MAX << (8 * left);
+        }
+        let word = u64::from_le_bytes(bytes) | ignored;
+        if has_zero(word) || has_zero(word ^ repeat(b'/')) {
+            return false;
+        }
+        if left <= WORD {
+            break;
+        }
+        start += WORD;
+        ignored = 0;
+    }
+    end > NAME
+}
+
+const fn repeat(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; WORD])
+}
+
+/// Is a byte of the word 0?
+fn has_zero(word: u64) -> bool {
+    word.wrapping_sub(repeat(1)) & !word & repeat(0x80) != 0
 }

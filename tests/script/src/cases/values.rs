@@ -248,6 +248,17 @@ fn entry(reclen: usize, namlen: usize) -> [u8; ENTRY] {
     entry
 }
 
+/// An entry of this name, with something behind its end.
+fn named(name: &[u8]) -> Vec<u8> {
+    let end = 13 + name.len();
+    let mut entry = entry((end + 1).next_multiple_of(8), name.len()).to_vec();
+    entry.resize(end + 1, 0);
+    entry[13..end].copy_from_slice(name);
+    entry[end] = 0;
+    entry.resize((end + 1).next_multiple_of(8), b'/');
+    entry
+}
+
 /// A listing of these bytes, that goes on elsewhere.
 fn listing(request: &Frame, entries: &[u8]) -> Frame {
     request.reply_data::<vn::Readdir>(entries, |reply| {
@@ -268,9 +279,19 @@ fn listings() -> Vec<Case> {
             rows: &[],
             expect: WELL,
         }
-        .of(&[("READDIR", |request| {
-            after_a_good_one(request, entry(ENTRY, 1))
-        })]),
+        .to(
+            "READDIR",
+            &[
+                ("of two files", |request| {
+                    after_a_good_one(request, entry(ENTRY, 1))
+                }),
+                ("of names of many lengths", |request| {
+                    let lens = [1, 2, 3, 9, 10, 11, 12, 17, 18, 19, 26, 27];
+                    let names = lens.map(|len| named(&vec![b'x'; len]));
+                    listing(request, &names.concat())
+                }),
+            ],
+        ),
         Group {
             title: "a directory has an entry that cannot be",
             rows: &[22],
@@ -314,6 +335,12 @@ fn listings() -> Vec<Case> {
                     let mut slash = entry(ENTRY, 1);
                     slash[13] = b'/';
                     after_a_good_one(request, slash)
+                }),
+                ("with a slash at the end of a long name", |request| {
+                    listing(request, &named(b"a name of several words/"))
+                }),
+                ("with a NUL in a long name", |request| {
+                    listing(request, &named(b"a name of several\0words"))
                 }),
             ],
         ),
