@@ -29,11 +29,13 @@ pub(super) fn count(mut entries: &[u8]) -> Option<usize> {
             return None;
         }
         let (entry, rest) = entries.split_at_checked(len)?;
-        if *entry.get(end)? != 0 {
-            return None;
-        }
-        // An entry without a file is not there, and needs no name.
-        if head.fileno.get() != 0 && !is_named(entry, end) {
+        let ends = if head.fileno.get() == 0 {
+            // It is not there, and needs no name.
+            entry.get(end) == Some(&0)
+        } else {
+            is_named(entry, end)
+        };
+        if !ends {
             return None;
         }
         entries = rest;
@@ -42,37 +44,34 @@ pub(super) fn count(mut entries: &[u8]) -> Option<usize> {
     Some(count)
 }
 
-/// Can a file in a directory have the name of this entry, which ends there?
-/// Whoever lists a directory makes paths from the names.
+/// Does this entry have a name that a file in a directory can have, with a NUL
+/// there? Whoever lists a directory makes paths from the names.
 fn is_named(entry: &[u8], end: usize) -> bool {
     let mut start = WORD;
-    // What precedes the name in the word.
+    // What precedes the name in its first word.
     let mut ignored = u64::MAX >> (8 * (2 * WORD - NAME));
     for word in entry.chunks_exact(WORD).skip(1) {
         let mut bytes = [0; WORD];
         bytes.copy_from_slice(word);
-        let left = end - start;
-        if left < WORD {
-            ignored |= u64::MAX << (8 * left);
-        }
         let word = u64::from_le_bytes(bytes) | ignored;
-        if has_zero(word) || has_zero(word ^ repeat(b'/')) {
-            return false;
-        }
-        if left <= WORD {
-            break;
+        let (nul, slash) = (zeroes(word), zeroes(word ^ repeat(b'/')));
+        if nul | slash != 0 {
+            let at = nul.trailing_zeros();
+            let found = start + (at / 8) as usize;
+            return at < slash.trailing_zeros() && found == end && end > NAME;
         }
         start += WORD;
         ignored = 0;
     }
-    end > NAME
+    false
 }
 
 const fn repeat(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; WORD])
 }
 
-/// Is a byte of the word 0?
-fn has_zero(word: u64) -> bool {
-    word.wrapping_sub(repeat(1)) & !word & repeat(0x80) != 0
+/// A bit in each byte of the word that is 0, and maybe in some above the first of
+/// these.
+fn zeroes(word: u64) -> u64 {
+    word.wrapping_sub(repeat(1)) & !word & repeat(0x80)
 }
