@@ -21,9 +21,10 @@ impl Mount {
     ///
     /// Nothing in it is trusted, not even that it is a whole header.
     pub fn dispatch(&self, frame: &[u8]) {
-        let whole = Req::read_from_prefix(frame).ok();
-        let header = whole.map_or_else(|| part(frame), |(header, _)| header);
-        let whole = whole.is_some();
+        let (header, whole) = match Req::read_from_prefix(frame) {
+            Ok((header, _)) => (header, true),
+            Err(_) => (part(frame), false),
+        };
         let class = OpClass::try_from(header.opclass & abi::OPCLASS_MASK).ok();
         if whole && matches!(class, Some(OpClass::Vfs | OpClass::Vn)) {
             return self.msgif.reply(self, &header, frame);

@@ -37,15 +37,25 @@ pub fn getattr(file: &File, cred: &Cred<'_>, out: &mut Vattr) -> Result<()> {
     // Pages may be asked for meanwhile, which makes the file longer at the
     // server; a size of before must not cut it off.
     let _sizing = node.sizing();
-    if mount.config.uses_ttl() {
-        let known = node.state().attributes;
-        if let Some((va, _)) = known.filter(|(_, until)| !until.is_over()) {
+    let known = || {
+        node.state()
+            .attributes
+            .filter(|(_, until)| !until.is_over())
+    };
+    let until = match mount.config.uses_ttl().then(known).flatten() {
+        Some((va, _)) => {
             *out = va;
-            learn(mount, file.vnode, node, out, Deadline::default());
-            out.fsid = mount.mp.fsid();
-            return Ok(());
+            Deadline::default()
         }
-    }
+        None => ask(file, cred, out)?,
+    };
+    learn(mount, file.vnode, node, out, until);
+    out.fsid = mount.mp.fsid();
+    Ok(())
+}
+
+/// Asks the server for the attributes of a file. Returns until when they hold.
+fn ask(file: &File, cred: &Cred<'_>, out: &mut Vattr) -> Result<Deadline> {
     let mut request = file.request::<vn::Getattr>()?;
     let message = request.body()?;
     message.va = Vattr::unset();
@@ -53,10 +63,7 @@ pub fn getattr(file: &File, cred: &Cred<'_>, out: &mut Vattr) -> Result<()> {
     file.ask(&mut request)?;
     let answer = request.body()?;
     *out = answer.va;
-    let until = Deadline::after(answer.va_ttl);
-    learn(mount, file.vnode, node, out, until);
-    out.fsid = mount.mp.fsid();
-    Ok(())
+    Ok(Deadline::after(answer.va_ttl))
 }
 
 /// Takes in what a reply says of a file (C: `update_va`), for whoever is inside

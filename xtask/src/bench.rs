@@ -15,7 +15,6 @@ mod table;
 
 use crate::{
     anita::Machine,
-    elf,
     headers::Source,
     paths,
     rump::Kernel,
@@ -335,9 +334,7 @@ impl Bench {
         setup::bindgen()?;
         let [stock, ours] = self.kernel.libraries(&self.source, false)?;
         let both = std::env::join_paths([&ours, &stock])?;
-        let library = stock.join("librump.so");
-        let release = elf::dynamic_string(&sh::read(&library)?, "rumpns_osrelease")?;
-        page.add_fact("rump kernel", format!("NetBSD {release}"));
+        page.add_fact("rump kernel", format!("NetBSD {}", self.kernel.release()?));
         let program = build()?;
         let there_is = |row: &&&Row| self.dtfs.is_some() || !row.libpuffs;
         let rows: Vec<_> = rows.iter().filter(there_is).copied().collect();

@@ -11,7 +11,7 @@
 
 use crate::{
     arch::Arch,
-    elf::{Elf, Place},
+    elf::{self, Elf, Place},
     headers::{KernelTree, Source},
     paths, rustlib, setup, sh, shim, toolchain,
 };
@@ -61,6 +61,13 @@ impl Kernel {
     pub fn prefix(&self) -> Result<&Path> {
         let prefix = self.rump_prefix.as_deref();
         prefix.context("which rump kernel? Give --rump-prefix")
+    }
+
+    /// Its release, as its library has it.
+    pub fn release(&self) -> Result<String> {
+        let library = self.prefix()?.join("lib/librump.so");
+        elf::dynamic_string(&sh::read(&library)?, "rumpns_osrelease")
+            .with_context(|| library.display().to_string())
     }
 
     /// Where the libraries are: the stock ones, and ours, which is made if that is

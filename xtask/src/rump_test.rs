@@ -7,7 +7,6 @@
 
 use crate::{
     atf::{self, Tests},
-    elf,
     headers::Source,
     paths,
     report::{count, Outcome, Outputs, Report, Run, TestResult},
@@ -158,7 +157,7 @@ impl RumpTest {
         let tests = self.tests(&libraries[0])?;
         let of_netbsd = tests.as_ref().map_or(0, |tests| tests.cases.len());
         ensure!(cases.len() + of_netbsd > 0, "there is nothing of that name");
-        let netbsd = release(self.kernel.prefix()?)?;
+        let netbsd = self.kernel.release()?;
         let mut runs = Vec::new();
         for library in &libraries {
             sh::say(format!(
@@ -363,13 +362,6 @@ fn list(program: &Path) -> Result<Vec<Case>> {
         });
     }
     Ok(cases)
-}
-
-/// The release of the rump kernel, as its library has it.
-fn release(prefix: &Path) -> Result<String> {
-    let library = prefix.join("lib/librump.so");
-    let file = sh::read(&library)?;
-    elf::dynamic_string(&file, "rumpns_osrelease").with_context(|| library.display().to_string())
 }
 
 /// A line for each known defect, in Markdown.

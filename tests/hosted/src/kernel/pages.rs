@@ -21,7 +21,7 @@ use puffs_rs::{
     entry,
     kern::{
         sys::{self, pk_vop},
-        Errno, Result,
+        Errno, Put, Result,
     },
 };
 use std::{
@@ -99,6 +99,14 @@ impl Pages {
             }
             lwp::sleep(self.channel(), "genput", Limits::default(), || drop(map));
         }
+    }
+
+    /// Waits until none of so many pages is being written.
+    fn wait(&self, pages: Range<u64>) {
+        self.when(|map| {
+            let busy = map.range(pages.clone()).any(|(_, page)| page.busy);
+            (!busy).then_some(())
+        });
     }
 
     /// Pages were written.
@@ -264,29 +272,10 @@ fn write(vnode: &Arc<Vnode>, uio: &Uio, len: usize) -> Result<()> {
     Ok(())
 }
 
-/// What becomes of pages.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Put {
-    /// They are written, and nobody waits.
-    Clean,
-    /// They are written.
-    Sync,
-    /// They are written and go, but for those that are being written.
-    Free,
-    /// The same, of all pages, and nobody waits for what is written.
-    Release,
-    /// They go.
-    Drop,
-}
-
 /// VOP_PUTPAGES.
 pub(crate) fn put(vnode: &Arc<Vnode>, range: Range<u64>, how: Put) -> Result<()> {
     sync::assert_sleepable("VOP_PUTPAGES");
     let pages = &vnode.pages;
-    let idle = |map: &mut BTreeMap<u64, Page>| {
-        let busy = map.range(range.clone()).any(|(_, page)| page.busy);
-        (!busy).then_some(())
-    };
     // Not even for what is being written.
     let dirty = lock(&pages.map).values().any(|page| page.dirty);
     if !dirty && matches!(how, Put::Clean | Put::Sync) {
@@ -299,7 +288,7 @@ pub(crate) fn put(vnode: &Arc<Vnode>, range: Range<u64>, how: Put) -> Result<()>
     let passed_over: BTreeSet<u64> = match how {
         Put::Free => pages.when(busy),
         Put::Release => {
-            pages.when(idle);
+            pages.wait(range.clone());
             BTreeSet::new()
         }
         Put::Clean | Put::Sync | Put::Drop => BTreeSet::new(),
@@ -329,7 +318,7 @@ pub(crate) fn put(vnode: &Arc<Vnode>, range: Range<u64>, how: Put) -> Result<()>
         }
     }
     if !matches!(how, Put::Clean | Put::Release) {
-        pages.when(idle);
+        pages.wait(range.clone());
     }
     if result.is_ok() && matches!(how, Put::Free | Put::Release | Put::Drop) {
         lock(&pages.map).retain(|number, page| {
@@ -391,9 +380,7 @@ fn take_run(
 /// (`vinvalbuf(9)`).
 pub(crate) fn flush_for_reclaim(vnode: &Arc<Vnode>) {
     // With PGO_RECLAIM, no page is passed over.
-    vnode
-        .pages
-        .when(|map| map.values().all(|page| !page.busy).then_some(()));
+    vnode.pages.wait(0..u64::MAX);
     if put(vnode, 0..u64::MAX, Put::Free).is_err() {
         // It goes in any case.
         let _ = put(vnode, 0..u64::MAX, Put::Drop);
@@ -433,10 +420,7 @@ pub(crate) unsafe extern "C" fn pk_pages_put(
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_pages_wait(vp: *mut sys::vnode) {
     sync::assert_sleepable("pk_pages_wait");
-    vnode::of(vp).pages.when(|map| {
-        let writing = map.values().any(|page| page.busy);
-        (!writing).then_some(())
-    });
+    vnode::of(vp).pages.wait(0..u64::MAX);
 }
 
 #[no_mangle]

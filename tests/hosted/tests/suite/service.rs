@@ -3,13 +3,14 @@
 
 use puffs_hosted::{
     bench::{flush_frame, header_frame, quiet_args, until, Bench, MNT, NOBODY},
-    kernel::{self, Kernel, HZ, MNT_FORCE},
+    kernel::{self, Kernel, Mount, HZ, MNT_FORCE},
     server::{self, memfs::MemFs, mount_args, Client, ROOT},
-    user::{Open, User},
+    user::{Open, Task, User},
 };
 use puffs_rs::{
     abi::{
-        consts::MSGSTRUCT_MAX, notify::FlushOp, vfs, vn, Cookie, OpClass, Vtype, KFLAG_CACHE_FS_TTL,
+        consts::MSGSTRUCT_MAX, notify::FlushOp, vfs, vn, Cookie, KArgs, OpClass, Vtype,
+        KFLAG_CACHE_FS_TTL,
     },
     kern::Errno,
 };
@@ -287,16 +288,24 @@ fn an_unmount_writes_back_first() {
 
 // Time to live.
 
+/// Mounts a file system whose names and attributes hold for so many ticks. Returns the
+/// mount, and the server at work.
+fn mount_with_ttl(server: &User, mut args: KArgs, ttl: i64) -> (Arc<Mount>, Task<()>) {
+    let client = server.run(|_| Client::open());
+    args.flags |= KFLAG_CACHE_FS_TTL;
+    let mount = server.run(|_| client.mount(MNT, &args)).unwrap();
+    let mut fs = MemFs::new().with_ttl(ttl);
+    (
+        mount,
+        server::spawn(server, client, move |frame| fs.serve(frame)),
+    )
+}
+
 #[test]
 fn a_node_whose_time_is_over_is_reclaimed() {
     let kernel = Kernel::boot();
     let server = User::new("server");
-    let client = server.run(|_| Client::open());
-    let mut args = mount_args("ttl");
-    args.flags |= KFLAG_CACHE_FS_TTL;
-    let mount = server.run(|_| client.mount(MNT, &args)).unwrap();
-    let mut fs = MemFs::new().with_ttl(10 * HZ);
-    let task = server::spawn(&server, client, move |frame| fs.serve(frame));
+    let (mount, task) = mount_with_ttl(&server, mount_args("ttl"), 10 * HZ);
     let user = User::new("user");
     drop(user.open("/mnt/f", Open::CREATE).unwrap());
     let vnodes = || kernel.outstanding()["vnode"].objects;
@@ -321,13 +330,9 @@ fn expiries_that_are_queued_do_not_hinder_an_unmount() {
     let kernel = Kernel::boot();
     let server = User::new("server");
     for force in [0, MNT_FORCE] {
-        let client = server.run(|_| Client::open());
         let mut args = mount_args("ttl");
-        args.flags |= KFLAG_CACHE_FS_TTL;
         args.maxmsglen = 2 * MSGSTRUCT_MAX;
-        let mount = server.run(|_| client.mount(MNT, &args)).unwrap();
-        let mut fs = MemFs::new().with_ttl(1000 * HZ);
-        let task = server::spawn(&server, client, move |frame| fs.serve(frame));
+        let (mount, task) = mount_with_ttl(&server, args, 1000 * HZ);
         let user = User::new("user");
         for nth in 0..50 {
             drop(user.open(&format!("/mnt/f{nth}"), Open::CREATE).unwrap());
@@ -344,12 +349,7 @@ fn expiries_that_are_queued_do_not_hinder_an_unmount() {
 fn an_expiry_goes_with_its_node() {
     let kernel = Kernel::boot();
     let server = User::new("server");
-    let client = server.run(|_| Client::open());
-    let mut args = mount_args("ttl");
-    args.flags |= KFLAG_CACHE_FS_TTL;
-    let mount = server.run(|_| client.mount(MNT, &args)).unwrap();
-    let mut fs = MemFs::new().with_ttl(1000 * HZ);
-    let task = server::spawn(&server, client, move |frame| fs.serve(frame));
+    let (mount, task) = mount_with_ttl(&server, mount_args("ttl"), 1000 * HZ);
     let user = User::new("user");
     let queued = || {
         kernel

@@ -202,7 +202,7 @@ fn writes() -> Vec<Case> {
             write(script, |request| {
                 assert_eq!(request.get::<vn::Write>().offset, 0);
                 assert_eq!(request.payload::<vn::Write>(0)[..PAGE], [3; PAGE]);
-                request.reply_with::<vn::Write>(|reply| reply.resid = 0)
+                taken(request)
             })
             .into()
         }),
@@ -244,26 +244,46 @@ fn writes() -> Vec<Case> {
     ]
 }
 
+/// Writes a page.
+fn write_page(script: &Script, file: Fd) {
+    let written = script.run(move |calls| calls.write(file, 0, &[3; PAGE]));
+    assert_eq!(written, Ok(PAGE));
+}
+
+/// Success: all of the page is written.
+fn taken(request: &Frame) -> Frame {
+    request.reply_with::<vn::Write>(|reply| reply.resid = 0)
+}
+
+/// A file whose pages are written through, to a server that takes its time.
+fn open_slow(script: &Script) -> Fd {
+    script.file("f", FILE, Vtype::Reg, PAGE as i64);
+    serve(script, FILE);
+    let writes = Rule::on::<vn::Write>().of(FILE);
+    script.allow(writes.answer(|_| Answer::Later));
+    open(script, "f", true)
+}
+
+/// Writes a page, which the server has then and does not answer. Returns its answer.
+fn begin_write(script: &Script, file: Fd) -> Frame {
+    write_page(script, file);
+    script.wait_held(1);
+    taken(&script.held().expect("a request that is held"))
+}
+
 /// Cuts a file off within a page that is just being written, and makes it longer
 /// again: what was behind the cut is asked for, again and again.
 fn cut(script: &Script) -> Ends {
     const ROUNDS: usize = 50;
-    script.file("f", FILE, Vtype::Reg, PAGE as i64);
-    serve(script, FILE);
-    let held = Rule::on::<vn::Write>().of(FILE);
-    script.allow(held.answer(|_| Answer::Later));
-    let file = open(script, "f", true);
+    let file = open_slow(script);
     for nth in 0..ROUNDS {
-        let written = script.run(move |calls| calls.write(file, 0, &[3; PAGE]));
-        assert_eq!(written, Ok(PAGE));
-        script.wait_held(1);
+        let reply = begin_write(script, file);
         let cut = script.call(move |calls| {
             calls.ftruncate(file, 100)?;
             calls.ftruncate(file, PAGE as i64)
         });
         script.settle();
-        let request = script.held().expect("a request that is held");
-        script.send(&request.reply_with::<vn::Write>(|reply| reply.resid = 0));
+        script.send(&reply);
         assert_eq!(script.join(cut), Ok(()));
         let read = script.run(move |calls| calls.read(file, 100, PAGE));
         assert!(read == Ok(vec![7; PAGE - 100]), "the {nth}th time");
@@ -275,21 +295,14 @@ fn cut(script: &Script) -> Ends {
 /// Has a file stored while a page is being written: the server is told when it has
 /// the page.
 fn store(script: &Script) -> Ends {
-    script.file("f", FILE, Vtype::Reg, PAGE as i64);
-    serve(script, FILE);
-    let held = Rule::on::<vn::Write>().of(FILE);
-    script.allow(held.answer(|_| Answer::Later));
-    let file = open(script, "f", true);
-    let written = script.run(move |calls| calls.write(file, 0, &[3; PAGE]));
-    assert_eq!(written, Ok(PAGE));
-    script.wait_held(1);
+    let file = open_slow(script);
+    let reply = begin_write(script, file);
     let synced = script.call(move |calls| calls.fsync(file));
     std::thread::sleep(Duration::from_millis(100));
     script.settle();
     assert_eq!(script.count::<vn::Fsync>(), 0);
-    let request = script.held().expect("a request that is held");
     script.expect(Rule::on::<vn::Fsync>().of(FILE).answer(done));
-    script.send(&request.reply_with::<vn::Write>(|reply| reply.resid = 0));
+    script.send(&reply);
     assert_eq!(script.join(synced), Ok(()));
     close(script, file);
     Ends::Well
@@ -301,8 +314,7 @@ fn write(script: &Script, reply: fn(&Frame) -> Frame) -> Result<()> {
     serve(script, FILE);
     script.allow(Rule::on::<vn::Write>().of(FILE).reply(reply));
     let file = open(script, "f", true);
-    let written = script.run(move |calls| calls.write(file, 0, &[3; PAGE]));
-    assert_eq!(written, Ok(PAGE));
+    write_page(script, file);
     let synced = script.run(move |calls| calls.fsync(file));
     close(script, file);
     synced
@@ -324,14 +336,9 @@ fn unmounts() -> Vec<Case> {
         .body(move |script| {
             script.file("f", FILE, Vtype::Reg, PAGE as i64);
             serve(script, FILE);
-            script.allow(
-                Rule::on::<vn::Write>()
-                    .of(FILE)
-                    .reply(|request| request.reply_with::<vn::Write>(|reply| reply.resid = 0)),
-            );
+            script.allow(Rule::on::<vn::Write>().of(FILE).reply(taken));
             let file = open(script, "f", true);
-            let written = script.run(move |calls| calls.write(file, 0, &[3; PAGE]));
-            assert_eq!(written, Ok(PAGE));
+            write_page(script, file);
             close(script, file);
             script.expect(
                 Rule::on::<vn::Fsync>()
