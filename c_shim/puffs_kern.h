@@ -157,6 +157,9 @@ void	pk_curlwp_ids(int32_t *, int32_t *);	/* process and lwp id */
 bool	pk_curlwp_is_pagedaemon(void);
 bool	pk_process_exists(int32_t);
 
+/* The number of vfs.puffs.queuelimit. */
+long	pk_queue_limit(void);
+
 /*
  * Signals of the calling lwp.  Only INT, TERM, KILL, HUP and QUIT may end a
  * request.  pending: is one of those pending and not blocked?  block: block

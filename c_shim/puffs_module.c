@@ -14,6 +14,7 @@
 #include <sys/errno.h>
 #include <sys/module.h>
 #include <sys/mount.h>
+#include <sys/sysctl.h>
 #include <sys/vnode.h>
 
 #include <dev/putter/putter_sys.h>
@@ -106,6 +107,37 @@ static struct vfsops puffs_vfsops = {
 	.vfs_opv_descs = puffs_vnodeopv_descs,
 };
 
+static long puffs_queuelimit;
+static struct sysctllog *puffs_sysctllog;
+
+long
+pk_queue_limit(void)
+{
+
+	return puffs_queuelimit;
+}
+
+/*
+ * vfs.puffs.queuelimit.  Where it cannot be made, sysctl(9) says so, and
+ * there is no limit.
+ */
+static void
+puffs_module_sysctl(void)
+{
+	const struct sysctlnode *node;
+
+	if (sysctl_createv(&puffs_sysctllog, 0, NULL, &node,
+	    0, CTLTYPE_NODE, "puffs",
+	    SYSCTL_DESCR("File systems whose servers are processes"),
+	    NULL, 0, NULL, 0, CTL_VFS, CTL_CREATE, CTL_EOL) != 0)
+		return;
+	(void)sysctl_createv(&puffs_sysctllog, 0, &node, NULL,
+	    CTLFLAG_READWRITE, CTLTYPE_LONG, "queuelimit",
+	    SYSCTL_DESCR("Bytes that nobody waits for a mount may have under "
+	    "way to its server; 0: any number"),
+	    NULL, 0, &puffs_queuelimit, 0, CTL_CREATE, CTL_EOL);
+}
+
 static int
 puffs_modcmd(modcmd_t cmd, void *arg)
 {
@@ -113,12 +145,17 @@ puffs_modcmd(modcmd_t cmd, void *arg)
 
 	switch (cmd) {
 	case MODULE_CMD_INIT:
-		return vfs_attach(&puffs_vfsops);
+		error = vfs_attach(&puffs_vfsops);
+		if (error == 0)
+			puffs_module_sysctl();
+		return error;
 	case MODULE_CMD_FINI:
 		/* A process may be in the midst of reading a request. */
 		error = puffs_rs_quiesce();
 		if (error == 0)
 			error = vfs_detach(&puffs_vfsops);
+		if (error == 0)
+			sysctl_teardown(&puffs_sysctllog);
 		return error;
 	default:
 		return ENOTTY;

@@ -56,3 +56,12 @@ impl Drop for SignalMask {
         unsafe { sys::pk_sig_restore(&self.old) };
     }
 }
+
+/// How many bytes that nobody waits for a mount may have under way to its server; 0 is any
+/// number. The administrator changes it at any time (`vfs.puffs.queuelimit`).
+pub fn queue_limit() -> usize {
+    // SAFETY: no preconditions.
+    let bytes = unsafe { sys::pk_queue_limit() };
+    // A negative number says no more than 0.
+    usize::try_from(bytes).unwrap_or(0)
+}

@@ -36,7 +36,9 @@ pub use fid::Fid;
 pub use guarded::Guarded;
 pub use io::Buf;
 pub use log::{console, debug, debug_level, panic};
-pub use lwp::{caller_ids, important_signal_pending, is_pagedaemon, process_exists, SignalMask};
+pub use lwp::{
+    caller_ids, important_signal_pending, is_pagedaemon, process_exists, queue_limit, SignalMask,
+};
 pub use mem::{page_size, KBytes, Sleep};
 pub use node::{NodeRef, VopCall};
 pub use pool::{List, Pool, Ref, Table, Waker};

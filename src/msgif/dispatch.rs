@@ -90,6 +90,7 @@ impl MsgIf {
         let Some(end) = finish(&park, &mut queues, terms, header, frame) else {
             return;
         };
+        self.lighten(&mut queues, end.load);
         // A caller who is woken must have the only reference, and finds the lock
         // free. Of a caller who left, ours may be the last; that is not for
         // inside the lock.
@@ -133,6 +134,8 @@ struct End {
     completion: Option<Completion>,
     fault: Option<Fault>,
     cookie: Cookie,
+    /// What it counted for the limit of the queue.
+    load: usize,
 }
 
 /// Judges a reply and puts the outcome in place, also of a request whose caller
@@ -167,6 +170,7 @@ fn finish(
         completion,
         fault: verdict.err(),
         cookie,
+        load: core.load,
     })
 }
 

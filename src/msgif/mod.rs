@@ -14,7 +14,7 @@
 //! the server has seen it leaves behind, and nobody looks at the reply.
 //!
 //! Requests go in the order in which they came, but for those that overtake RECLAIMs:
-//! `queue` says which.
+//! `queue` says which. How much may be under way that nobody waits for, `room` says.
 //!
 //! # What a call costs
 //!
@@ -47,6 +47,7 @@ mod poll;
 mod queue;
 mod reply;
 mod request;
+mod room;
 mod sop;
 mod stranded;
 mod time32;
@@ -101,6 +102,8 @@ pub struct MsgIf {
     readers: CondVar,
     /// Where unmounting waits for users to leave, and closing for unmounting.
     changes: CondVar,
+    /// Where those wait who would have more under way than may be.
+    room: CondVar,
     /// The length of the queue to the server, for poll without the lock.
     queued: AtomicUsize,
     /// Somebody polled the device: from then on, those that poll are told of
@@ -128,6 +131,8 @@ pub(crate) struct Queues {
     /// Threads inside that use the mount (C: `pmp_refcount`).
     users: usize,
     notices: usize,
+    /// What counts for the limit of the queue.
+    load: room::Load,
 }
 
 /// A request handed to a reader of the device, until it is released.
@@ -192,9 +197,11 @@ impl MsgIf {
                 next_id: 1,
                 users: 0,
                 notices: 0,
+                load: room::Load::default(),
             }),
             readers: CondVar::new(c"puffsget"),
             changes: CondVar::new(c"puffsref"),
+            room: CondVar::new(c"puffsroom"),
             queued: AtomicUsize::new(0),
             polled: AtomicBool::new(false),
             putter: Putter::new(),
@@ -363,6 +370,8 @@ impl MsgIf {
             return Err(Failed::of(core, error));
         }
         core.state = State::Queued;
+        core.load = core.burden();
+        let load = core.load;
         let notice = core.notice.is_some();
         let rank = Rank::of(core);
         let sent = match core.waiter {
@@ -382,6 +391,7 @@ impl MsgIf {
         if notice {
             queues.notices += 1;
         }
+        queues.load.add(load);
         // The park is on no list: it was its maker's alone.
         let linked = queues.touser.push(park.clone(), rank);
         debug_assert!(linked.is_ok());
@@ -417,11 +427,9 @@ impl MsgIf {
             if done(&mut queues, park).is_some() {
                 continue;
             }
-            if mask.is_none() && !kern::important_signal_pending() {
-                // One that may not end the request: wait on without it.
-                drop(queues);
-                mask = Some(SignalMask::important_only());
-                queues = self.queues.lock();
+            let heeded;
+            (queues, heeded) = self.heed(queues, &mut mask);
+            if !heeded {
                 continue;
             }
             self.abandon(&mut queues, park);
@@ -432,6 +440,23 @@ impl MsgIf {
         drop(queues);
         drop(mask);
         outcome
+    }
+
+    /// A signal woke a sleeper: does it end the sleep? INT, TERM, KILL, HUP and QUIT
+    /// do. Others are blocked from then on, until the mask is dropped, which is
+    /// not for inside the lock.
+    #[cold]
+    fn heed<'a>(
+        &'a self,
+        queues: Guard<'a, Queues>,
+        mask: &mut Option<SignalMask>,
+    ) -> (Guard<'a, Queues>, bool) {
+        if mask.is_some() || kern::important_signal_pending() {
+            return (queues, true);
+        }
+        drop(queues);
+        *mask = Some(SignalMask::important_only());
+        (self.queues.lock(), false)
     }
 
     /// An interrupted caller leaves: what the server has not seen is taken
@@ -540,6 +565,7 @@ impl MsgIf {
         };
         let mut failed = None;
         let mut waker = None;
+        let load = core.load;
         match error {
             Ok(()) if matches!(core.waiter, Waiter::Nobody) => core.state = State::Done,
             Ok(()) => {
@@ -554,6 +580,7 @@ impl MsgIf {
                 waker = core.is_waited_for().then(|| park.waker());
             }
         }
+        msgif.lighten(&mut queues, load);
         if failed.is_some() {
             // Unmounting waits for users, so the mount outlives the callback.
             queues.users += 1;
@@ -606,10 +633,13 @@ impl MsgIf {
             let Some(park) = next else { break };
             let mut completion = None;
             let mut waker = None;
+            let mut load = 0;
             if let Some(core) = park.core.get(&mut queues) {
                 completion = core.fail(Errno::ENXIO);
                 waker = core.is_waited_for().then(|| park.waker());
+                load = core.load;
             }
+            self.lighten(&mut queues, load);
             let park = if stranded {
                 stranded::add(park);
                 None
@@ -629,6 +659,7 @@ impl MsgIf {
         }
         self.queued.store(0, Ordering::Release);
         self.readers.broadcast();
+        self.room.broadcast();
     }
 
     /// An unmount starts to ask the server; `false` if there is no server to

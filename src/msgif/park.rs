@@ -130,6 +130,8 @@ pub(super) struct Core {
     pub(super) notice: Option<usize>,
     /// A RECLAIM that may be overtaken.
     pub(super) may_wait: bool,
+    /// What it counted for the limit of the queue when it was put there.
+    pub(super) load: usize,
 }
 
 impl Core {
@@ -234,6 +236,7 @@ impl Park {
                 outcome: Outcome::default(),
                 notice: None,
                 may_wait: false,
+                load: 0,
             };
             Some(Park {
                 core: Guarded::new(core),

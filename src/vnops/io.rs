@@ -85,7 +85,8 @@ fn read_direct(file: &File, uio: &mut Uio<'_>, ioflag: i32, cred: &Cred<'_>) -> 
 ///
 /// # Errors
 /// EFBIG for an offset that no file has, EOPNOTSUPP if the server does not
-/// handle it, EIO if the server took only a part, else what the server says.
+/// handle it, EIO if the server took only a part, EINTR for a signal while
+/// as much is under way as may be, else what the server says.
 pub fn write(file: &File, uio: &mut Uio<'_>, ioflag: i32, cred: &Cred<'_>) -> Result<()> {
     file.needs(VnOp::Write)?;
     if uio.resid() == 0 {
@@ -95,6 +96,16 @@ pub fn write(file: &File, uio: &mut Uio<'_>, ioflag: i32, cred: &Cred<'_>) -> Re
         return Err(Errno::EFBIG);
     }
     let (mount, node) = (&file.mount, &file.node);
+    let direct = node.state().writes_direct;
+    let cached = is_cached(file, direct);
+    // Nobody waits for what is written through at the end; what comes before that is
+    // waited for.
+    let room = if cached && mount.config.writes_through() && ioflag & IO_SYNC == 0 {
+        let pages = page_end(uio.resid().min(WRITE_BEHIND as usize) as i64);
+        Some(mount.msgif.make_room(pages as usize)?)
+    } else {
+        None
+    };
     let _sizing = node.sizing();
     if ioflag & IO_APPEND != 0 {
         uio.set_offset(file.vnode.size());
@@ -105,12 +116,12 @@ pub fn write(file: &File, uio: &mut Uio<'_>, ioflag: i32, cred: &Cred<'_>) -> Re
         return Err(Errno::EFBIG);
     }
     let before = file.vnode.size();
-    let direct = node.state().writes_direct;
-    let result = if is_cached(file, direct) {
+    let result = if cached {
         write_cached(file, uio, ioflag)
     } else {
         write_direct(file, uio, ioflag, cred)
     };
+    drop(room);
     let mut touched = Touch::CTIME | Touch::MTIME;
     if mount.mp.is_relatime() {
         touched = touched | Touch::ATIME;

@@ -17,11 +17,15 @@ const ACCESS_WRITE: i32 = 0o2;
 /// `FWRITE` and so on.
 ///
 /// # Errors
-/// EROFS for a file to be written if the server cannot do that, else what the
-/// server says.
+/// EROFS for a file to be written if the server cannot do that, EINTR for a
+/// signal while as much is under way as may be, else what the server says.
 pub fn open(file: &File, mode: i32, cred: &Cred<'_>) -> Result<()> {
     if file.node.is(Vtype::Reg) && mode & FWRITE != 0 && !file.handles(VnOp::Write) {
         return Err(Errno::EROFS);
+    }
+    if file.handles(VnOp::Close) {
+        // Who closes it does not wait.
+        drop(file.mount.msgif.make_room(0)?);
     }
     if !file.handles(VnOp::Open) {
         return Ok(());

@@ -122,6 +122,10 @@ fn write(file: &File, buf: Buf) -> Result<()> {
         return finish(buf, Ok(()));
     }
     let forgets = forgets || file.vnode.is_dying();
+    // On the queue it would take memory and give none back: it stays dirty.
+    if kern::is_pagedaemon() && file.mount.msgif.is_full() {
+        return fail(buf, Errno::ENOMEM);
+    }
     let sleep = if forgets || kern::is_pagedaemon() {
         Sleep::No
     } else {

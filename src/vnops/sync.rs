@@ -13,14 +13,18 @@ const WAIT: i32 = sys::PK_FSYNC_WAIT as i32;
 /// Writes a file to stable storage (VOP_FSYNC); it is locked.
 ///
 /// # Errors
-/// EDEADLK if it does not wait and somebody changes the size of the file, else
-/// what the server says.
+/// EDEADLK if it does not wait, and somebody changes the size of the file or as
+/// much is under way to the server as may be: it is to be tried again; else what the
+/// server says.
 pub fn fsync(file: &File, cred: &Cred<'_>, flags: i32, start: i64, end: i64) -> Result<()> {
     // One that was made by a question for its cookie.
     if file.node.is(Vtype::Non) {
         return Ok(());
     }
     let wait = flags & WAIT != 0;
+    if !wait && file.mount.msgif.is_full() {
+        return Err(Errno::EDEADLK);
+    }
     let _sizing = if wait {
         file.node.sizing()
     } else {

@@ -593,6 +593,14 @@ impl Calls for HostedCalls<'_> {
         self.user.pid()
     }
 
+    fn sysctl_set(&self, name: &str, number: i64) -> Result<()> {
+        if name != "vfs.puffs.queuelimit" {
+            return Err(Errno::ENOENT);
+        }
+        lwp::set_queue_limit(number);
+        Ok(())
+    }
+
     fn block(&self, signal: i32) -> Result<()> {
         lwp::current().block(signal);
         Ok(())

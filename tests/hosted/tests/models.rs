@@ -7,11 +7,11 @@ use puffs_hosted::{
     kernel::{self, pause_until, Kernel, Kind, MountKind, VnodeRef, MNT_FORCE, SIGINT},
     model::{explore, search, Search},
     server::{self, Client, Frame},
-    user::{Task, User},
+    user::{File, Open, Task, User},
     vnops::{self, read_buffer, write_buffer},
 };
 use puffs_rs::{
-    abi::{notify::FlushOp, vfs, vn, Cookie, OpClass, Vtype},
+    abi::{notify::FlushOp, vfs, vn, Cookie, OpClass, Vtype, KFLAG_WTCACHE},
     kern::{Errno, Result},
 };
 use std::{
@@ -401,6 +401,80 @@ fn a_completion_runs_once() {
             assert_ne!(ends, [0, 0]);
         });
         drop(file);
+        bench.finish();
+    });
+}
+
+/// Two files whose pages are written as soon as they are dirty, on a mount that may
+/// have one write under way that nobody waits for.
+fn narrow() -> (Bench, [Arc<File>; 2]) {
+    let mut args = quiet_args();
+    args.flags |= KFLAG_WTCACHE;
+    let bench = Bench::with(&args);
+    bench.kernel.set_mpsafe(true);
+    let files = [("f", 0x5000), ("g", 0x6000)].map(|(name, cookie)| {
+        let call = bench.call(move |user| user.open(&format!("{MNT}/{name}"), Open::WRITE));
+        bench.answer_lookup(Cookie(cookie), Vtype::Reg, 0);
+        bench.send(&good(&bench.next::<vn::Open>()));
+        Arc::new(call.join().unwrap_or_else(|error| panic!("{error:?}")))
+    });
+    bench.kernel.set_queue_limit(1);
+    (bench, files)
+}
+
+/// Writes a page of a file, and nobody waits for the server.
+fn write_page(bench: &Bench, file: &Arc<File>) -> Task<Result<usize>> {
+    let file = file.clone();
+    bench.call(move |_| file.write_at(0, &[1; kernel::PAGE]))
+}
+
+/// Two who write, where there is room for one, and a server that answers one of
+/// them and exits: nobody waits for room after that.
+#[test]
+fn who_waits_for_room_has_it_or_the_servers_death() {
+    model(|| {
+        let (bench, files) = narrow();
+        explore(|| {
+            let thread = server(&bench, |client| serve(&client, 1));
+            bench.die();
+            let calls = files.each_ref().map(|file| write_page(&bench, file));
+            thread.join();
+            for call in calls {
+                let end = call.join();
+                let ends = [Ok(kernel::PAGE), Err(Errno::ENXIO), Err(Errno::ENOENT)];
+                assert!(ends.contains(&end), "{end:?}");
+            }
+        });
+        drop(files);
+        bench.finish();
+    });
+}
+
+/// Two who write, where there is room for one, of whom one gets a signal, and a server that
+/// reads one write at most before it answers the one before: each has room in the end
+/// or was interrupted, and both writes are never under way at once.
+#[test]
+fn who_leaves_while_he_waits_for_room_keeps_nobody_from_it() {
+    model(|| {
+        let (bench, files) = narrow();
+        explore(|| {
+            let thread = server(&bench, |client| loop {
+                let Ok(request) = client.read() else { return };
+                assert!(matches!(client.try_read(), Ok(None) | Err(_)), "no room");
+                // The mount may go away meanwhile.
+                let _ = client.write(&good(&request));
+            });
+            let first = interrupt(&bench, write_page(&bench, &files[0]));
+            let second = write_page(&bench, &files[1]);
+            assert_eq!(second.join(), Ok(kernel::PAGE));
+            let end = first.join();
+            assert!(
+                [Ok(kernel::PAGE), Err(Errno::EINTR)].contains(&end),
+                "{end:?}"
+            );
+            thread.terminate();
+        });
+        drop(files);
         bench.finish();
     });
 }

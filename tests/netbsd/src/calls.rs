@@ -2,7 +2,7 @@
 
 use crate::{
     filled, int,
-    structs::{Flock, Kevent, RawStat, Statvfs, Timespec},
+    structs::{Flock, Kevent, RawStat, Statvfs, SysctlNode, Timespec},
     Arg, Gate, Kernel, O_CREAT, O_NONBLOCK, O_RDWR,
 };
 use puffs_rs::{
@@ -56,6 +56,7 @@ const MMAP: i32 = 197;
 const LSEEK: i32 = 199;
 const TRUNCATE: i32 = 200;
 const FTRUNCATE: i32 = 201;
+const SYSCTL: i32 = 202;
 const POLL: i32 = 209;
 const LCHOWN: i32 = 275;
 /// `msync(2)`.
@@ -112,6 +113,10 @@ const MS_SYNC: i64 = 4;
 const EV_ADD: u32 = 1;
 const EV_CLEAR: u32 = 0x20;
 const EXTATTR_NAMESPACE_USER: i64 = 1;
+/// Asks for the nodes below one.
+const CTL_QUERY: i32 = -2;
+/// So many nodes of `sysctl(3)` there may be below another.
+const NODES: usize = 256;
 const S_IFCHR: i64 = 0o020_000;
 
 /// Of a `struct pollfd`.
@@ -145,6 +150,26 @@ impl<G: Gate> Kernel<G> {
             bfree: numbers.bfree,
             namemax: numbers.namemax as u64,
         })
+    }
+
+    /// The number of a node of `sysctl(3)` below that of these numbers.
+    fn sysctl_node(&self, above: &[i32], name: &str) -> Result<i32> {
+        let mut query = above.to_vec();
+        query.push(CTL_QUERY);
+        let mut nodes: Vec<_> = (0..NODES).map(|_| SysctlNode::new_zeroed()).collect();
+        let mut len = size_of_val(&nodes[..]);
+        let wanted = SysctlNode::query();
+        let arguments = [
+            Arg::InAs(query.as_bytes()),
+            Arg::Int(query.len() as i64),
+            Arg::OutAs(nodes.as_mut_bytes()),
+            Arg::OutAs(len.as_mut_bytes()),
+            Arg::In(wanted.as_bytes()),
+        ];
+        self.call(SYSCTL, arguments)?;
+        let mut found = nodes.iter().take(len / size_of::<SysctlNode>());
+        let node = found.find(|node| node.is_named(name));
+        node.map(SysctlNode::number).ok_or(Errno::ENOENT)
     }
 
     /// Makes a call by its old number, and where that is not known any more (in
@@ -650,6 +675,23 @@ impl<G: Gate> Calls for Kernel<G> {
 
     fn pid(&self) -> i32 {
         self.getpid().unwrap_or(-1)
+    }
+
+    fn sysctl_set(&self, name: &str, number: i64) -> Result<()> {
+        let mut path = Vec::new();
+        for part in name.split('.') {
+            let next = self.sysctl_node(&path, part)?;
+            path.push(next);
+        }
+        let nowhere = Arg::Int(0);
+        let arguments = [
+            Arg::InAs(path.as_bytes()),
+            Arg::Int(path.len() as i64),
+            nowhere,
+            Arg::Int(0),
+            Arg::In(number.as_bytes()),
+        ];
+        self.call(SYSCTL, arguments).map(drop)
     }
 
     fn block(&self, signal: i32) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use puffs_rs::abi::{StatvfsBuf, Vtype};
 use puffs_script::world::{Event, Lock, LockKind, Stat, Time};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 const F_RDLCK: i16 = 1;
 const F_UNLCK: i16 = 2;
@@ -159,5 +159,39 @@ impl Kevent {
             what: self.fflags,
             data: self.data,
         }
+    }
+}
+
+/// A `struct sysctlnode`.
+#[derive(IntoBytes, FromBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub(crate) struct SysctlNode {
+    flags: u32,
+    number: i32,
+    name: [u8; 32],
+    version: u32,
+    pad: u32,
+    rest: [u64; 6],
+}
+
+const _: () = assert!(size_of::<SysctlNode>() == 96);
+
+impl SysctlNode {
+    /// What says that nodes are wanted as they are here.
+    pub(crate) fn query() -> SysctlNode {
+        /// `SYSCTL_VERSION`.
+        const VERSION: u32 = 0x0100_0000;
+        let mut query = SysctlNode::new_zeroed();
+        query.flags = VERSION;
+        query
+    }
+
+    /// Its name of one component, which a NUL ends.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.name.split(|&byte| byte == 0).next() == Some(name.as_bytes())
+    }
+
+    pub(crate) fn number(&self) -> i32 {
+        self.number
     }
 }

@@ -478,6 +478,8 @@ pub trait Calls {
     fn become_user(&self, uid: u32, gid: u32, groups: &[u32]) -> Result<()>;
     /// `getpid(2)`.
     fn pid(&self) -> i32;
+    /// `sysctl(3)`: sets a number that has this name.
+    fn sysctl_set(&self, name: &str, number: i64) -> Result<()>;
     /// `sigprocmask(2)`: blocks a signal for the calling thread.
     fn block(&self, signal: i32) -> Result<()>;
     /// `unmount(2)`, by force or not.

@@ -28,7 +28,8 @@ services! {
     big: pk_kernel_lock pk_kernel_unlock;
     thread: pk_thread_create pk_thread_exit;
     clock: pk_ticks pk_hz pk_pause pk_nanotime;
-    lwp: pk_curlwp_ids pk_curlwp_is_pagedaemon pk_process_exists pk_sig_pending pk_sig_block pk_sig_restore;
+    lwp: pk_curlwp_ids pk_curlwp_is_pagedaemon pk_process_exists pk_queue_limit
+        pk_sig_pending pk_sig_block pk_sig_restore;
     console: pk_log pk_panic pk_debug_level pk_debug;
     putter: pk_putter_attach pk_putter_detach pk_putter_notify;
     vfs: pk_mount_ref pk_mount_rele pk_mount_unmount pk_mount_enter pk_mount_leave

@@ -14,7 +14,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     fmt::Write as _,
     sync::{
-        atomic::{AtomicI32, Ordering},
+        atomic::{AtomicI32, AtomicI64, Ordering},
         Arc, Mutex,
     },
     time::Duration,
@@ -524,6 +524,18 @@ pub(crate) unsafe extern "C" fn pk_curlwp_ids(pid: *mut i32, lid: *mut i32) {
 pub(crate) unsafe extern "C" fn pk_process_exists(pid: i32) -> bool {
     let named = lock(&PROCESSES).contains(&pid);
     named || with(|sched| sched.lwps.values().any(|state| state.lwp.pid == pid))
+}
+
+/// `vfs.puffs.queuelimit`.
+static QUEUE_LIMIT: AtomicI64 = AtomicI64::new(0);
+
+pub(crate) fn set_queue_limit(bytes: i64) {
+    QUEUE_LIMIT.store(bytes, Ordering::Relaxed);
+}
+
+#[no_mangle]
+pub(crate) extern "C" fn pk_queue_limit() -> i64 {
+    QUEUE_LIMIT.load(Ordering::Relaxed)
 }
 
 #[no_mangle]

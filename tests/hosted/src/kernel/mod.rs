@@ -114,6 +114,7 @@ impl Kernel {
         chaos::set(0);
         big::set_mpsafe(false);
         console::set_debug(0);
+        lwp::set_queue_limit(0);
         faults::set(None);
         clock::reset();
         console::take();
@@ -159,6 +160,11 @@ impl Kernel {
     /// Has the core say what becomes of each request, on the console.
     pub fn set_debug(&self, level: i32) {
         console::set_debug(level);
+    }
+
+    /// Sets `vfs.puffs.queuelimit`.
+    pub fn set_queue_limit(&self, bytes: i64) {
+        lwp::set_queue_limit(bytes);
     }
 
     /// Follows a plan of failures, whose points are counted from now on.

@@ -12,6 +12,7 @@ mod mount;
 mod poll;
 mod queue;
 mod replies;
+mod room;
 mod rules;
 mod service;
 mod signals;

@@ -11,6 +11,7 @@ mod polls;
 mod races;
 mod readers;
 mod replies;
+mod room;
 mod service;
 mod signals;
 mod time32;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Case> {
         time32::cases(),
         dispatch::cases(),
         pages::cases(),
+        room::cases(),
         polls::cases(),
         service::cases(),
         mounting::cases(),
