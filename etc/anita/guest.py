@@ -146,10 +146,16 @@ class Guest(anita.Anita):
     def wd0_path(self) -> str:
         return CONFIG.image or super().wd0_path()
 
-    def qemu_disk_args(self, *args: object, **options: object) -> list[str]:
-        command: list[str] = super().qemu_disk_args(*args, **options)
+    def qemu_disk_args(
+        self, path: str, number: int = 0, writable: bool = True, snapshot: bool = False
+    ) -> list[str]:
+        command: list[str] = super().qemu_disk_args(path, number, writable, snapshot)
         if CONFIG.disks == "virtio":
             command[1] += ",if=virtio"
+        elif number == 1:
+            # On a channel of its own: NetBSD 8.99.5 may wait for ever for two
+            # disks of one.
+            command[1] += ",index=2"
         return command
 
     def configure_child(self, child: Any) -> None:

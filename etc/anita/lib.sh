@@ -142,6 +142,19 @@ more" "through a link" || fail "symbolic link"
 	) || exit 1
 }
 
+# Loads the module. One that the kernel was built with, and that was unloaded,
+# is put back by force alone; a file is not to be loaded that way, for it need
+# not be of this kernel's version then.
+load() {
+	modload "$MODULE" 2>tmp/modload && return
+	case $MODULE in
+	*/*) ;;
+	*) modload -f "$MODULE" && return ;;
+	esac
+	cat tmp/modload
+	return 1
+}
+
 # Unloads the module. It may be busy after an unmount: a thread of the kernel
 # keeps a reference to the mounts that it worked on, until it works on another.
 # The root file system gives them work: ioflush writes files to it, and vdrain

@@ -115,6 +115,16 @@ pub fn guest_tools(qemu: &str) -> Result<()> {
     ])
 }
 
+/// What anita makes the CD with the sets of a release with.
+pub fn iso_tools() -> Result<()> {
+    let there = || {
+        ["genisoimage", "mkisofs"]
+            .iter()
+            .any(|name| sh::on_path(name))
+    };
+    need(&[("mkisofs", "genisoimage", &there)])
+}
+
 /// What compiles libFuzzer.
 pub fn fuzz_compiler() -> Result<()> {
     bindgen()?;

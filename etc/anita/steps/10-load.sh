@@ -9,6 +9,6 @@ modunload puffs 2>/dev/null
 	cat tmp/putter
 	fail "cannot load putter"
 }
-modload "$MODULE" || fail "cannot load $MODULE (is puffs in this kernel?)"
+load || fail "cannot load $MODULE (is puffs in this kernel?)"
 modstat
 [ -c /dev/puffs ] || fail "there is no /dev/puffs"

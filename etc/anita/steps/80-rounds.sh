@@ -8,7 +8,7 @@ HALF=50 all_tries=0
 dtfs_program
 
 once() {
-	modload "$MODULE" || fail "round $round: cannot load"
+	load || fail "round $round: cannot load"
 	serve dtfs dtfs "$MNT"
 	work_on "$MNT"
 	unserve
@@ -39,4 +39,4 @@ listing half
 rounds $HALF
 listing end
 echo "modunload was refused $all_tries times"
-modload "$MODULE" || fail "cannot load it again"
+load || fail "cannot load it again"

@@ -178,6 +178,10 @@ mod tests {
     }
 
     fn start(module: &Path) -> Anita {
+        start_with(module, "virtio")
+    }
+
+    fn start_with(module: &Path, disks: &str) -> Anita {
         Anita::start(&Config {
             module: Some(module),
             release: None,
@@ -185,7 +189,7 @@ mod tests {
             image: Some(Path::new("disk.img")),
             arch: "amd64",
             memory: "512M",
-            disks: "virtio",
+            disks,
             share: Path::new("share.img"),
             vmm_args: &[],
             boot_args: &[],
@@ -227,8 +231,10 @@ class Anita:
     def __init__(self, dist, **options):
         assert dist.arch() == "amd64"
     def start_boot(self, args, install):
-        assert not install and args == ["-drive", "file=share.img,if=virtio"], args
-        self.configure_child(pexpect.spawn())
+        assert not install
+        child = pexpect.spawn()
+        child.said = " ".join(args) + child.said
+        self.configure_child(child)
     def qemu_disk_args(self, path, number, writable, snapshot):
         return ["-drive", "file=" + path.split("/")[-1]]
     def configure_child(self, child):
@@ -256,7 +262,7 @@ SAYS = {
 class spawn:
     ptyproc = type("ptyproc", (), {})()
     signalstatus, exitstatus = None, 3
-    said = "NetBSD\r\nlogin: "
+    said = "\r\nNetBSD\r\nlogin: "
     def send(self, text):
         said = SAYS[text.split(" </dev/null")[0].strip() or " "]
         self.said = said
@@ -274,6 +280,17 @@ class spawn:
     def close(self):
         pass
 "##;
+
+    #[test]
+    fn an_ide_disk_has_a_channel_of_its_own() {
+        let dir = modules("disks", &[("pexpect.py", PEXPECT), ("anita.py", ANITA)]);
+        for (disks, option) in [("ide", "index=2"), ("virtio", "if=virtio")] {
+            let console = start_with(&dir, disks).boot().unwrap().console;
+            let expected = format!("-drive file=share.img,{option}\nNetBSD\n");
+            assert!(console.starts_with(&expected), "{console}");
+        }
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 
     #[test]
     fn a_guest_answers_and_its_debugger_is_asked() {

@@ -236,6 +236,9 @@ impl Machine {
         );
         let qemu = self.qemu();
         setup::guest_tools(qemu)?;
+        if self.release.is_some() {
+            setup::iso_tools()?;
+        }
         let work = paths::target().join(work);
         let lock = sh::lock(&work)?;
         Ok(Ready {

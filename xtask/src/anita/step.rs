@@ -104,6 +104,8 @@ impl Step {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sh;
+    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
 
     #[test]
     fn a_step_says_how_to_run_it() {
@@ -131,6 +133,39 @@ mod tests {
         }
         assert!(Step::parse("10-", String::new()).is_err());
         assert!(Step::parse("a b", String::new()).is_err());
+    }
+
+    /// Has the functions of the steps load `module`, with a modload(8) that is the script
+    /// `modload`. Did they, and what was it called with?
+    fn load(name: &str, module: &str, modload: &str) -> (bool, String) {
+        let dir = std::env::temp_dir().join(format!("puffs-{name}-{}", std::process::id()));
+        sh::fresh_dir(&dir.join("bin")).unwrap();
+        let lib = crate::paths::etc("anita").join("lib.sh");
+        std::fs::copy(lib, dir.join("lib.sh")).unwrap();
+        sh::write(&dir.join("env.sh"), format!("MODULE={module}\n")).unwrap();
+        let program = dir.join("bin/modload");
+        sh::write(&program, format!("#!/bin/sh\necho $* >>log\n{modload}\n")).unwrap();
+        std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        let script = "mount() { :; }; . ./lib.sh; load";
+        let mut shell = sh::cmd("sh");
+        let loaded = sh::works(shell.args(["-c", script]).current_dir(&dir));
+        let log = std::fs::read_to_string(dir.join("log")).unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+        (loaded, log)
+    }
+
+    #[test]
+    fn a_module_of_the_kernel_s_own_that_was_unloaded_is_loaded_by_force() {
+        let refused = r#"[ "$1" = -f ]"#;
+        let log = "puffs\n-f puffs\n".to_owned();
+        assert_eq!(load("own", "puffs", refused), (true, log));
+        assert_eq!(load("good", "puffs", "true"), (true, "puffs\n".into()));
+    }
+
+    #[test]
+    fn a_module_s_file_is_never_loaded_by_force() {
+        let log = "./puffs.kmod\n".to_owned();
+        assert_eq!(load("file", "./puffs.kmod", "false"), (false, log));
     }
 
     #[test]
