@@ -137,6 +137,7 @@ class Guest(anita.Anita):
             vmm_args=CONFIG.vmm_args,
             image_format="sparse",
         )
+        self.installing = False
         self.console = Console(open(CONFIG.console, "ab", buffering=0))
         self.unstructured_log_f = self.console
         self.steps = 0
@@ -144,7 +145,8 @@ class Guest(anita.Anita):
     # What anita has this class adapt.
 
     def wd0_path(self) -> str:
-        return CONFIG.image or super().wd0_path()
+        path: str = CONFIG.image or super().wd0_path()
+        return path + ".new" if self.installing else path
 
     def qemu_disk_args(
         self, path: str, number: int = 0, writable: bool = True, snapshot: bool = False
@@ -173,8 +175,8 @@ class Guest(anita.Anita):
         """
         if self.child is not None:
             self.child.close()
-        if not CONFIG.image:
-            self.install()
+        if not CONFIG.image and not os.path.exists(self.wd0_path()):
+            self.install_anew()
         share = self.qemu_disk_args(os.path.abspath(CONFIG.share), 1, True, True)
         self.is_logged_in = False
         self.start_boot(share + CONFIG.boot_args, install=False)
@@ -192,6 +194,20 @@ class Guest(anita.Anita):
             self.end("gone")
         else:
             answer(ended="status", status=status, console=self.console.take())
+
+    def install_anew(self) -> None:
+        """Installs the system.
+
+        A disk gets its name when that is done: what is left of an installation
+        that was broken off is not to be taken for a system.
+        """
+        self.installing = True
+        new = self.wd0_path()
+        if os.path.exists(new):
+            os.unlink(new)
+        self.install()
+        self.installing = False
+        os.rename(new, self.wd0_path())
 
     def run(self, command: str, limit: float) -> None:
         """Has the shell run a command."""

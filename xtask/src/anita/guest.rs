@@ -178,15 +178,15 @@ mod tests {
     }
 
     fn start(module: &Path) -> Anita {
-        start_with(module, "virtio")
+        start_with(module, "virtio", Some(&module.join("disk.img")))
     }
 
-    fn start_with(module: &Path, disks: &str) -> Anita {
+    fn start_with(module: &Path, disks: &str, image: Option<&Path>) -> Anita {
         Anita::start(&Config {
             module: Some(module),
             release: None,
             workdir: module,
-            image: Some(Path::new("disk.img")),
+            image,
             arch: "amd64",
             memory: "512M",
             disks,
@@ -219,6 +219,7 @@ mod tests {
 
     /// An anita whose QEMU is told what to say.
     const ANITA: &str = r##"
+import os
 import pexpect
 
 def distribution(url): pass
@@ -230,6 +231,15 @@ class Anita:
     child = None
     def __init__(self, dist, **options):
         assert dist.arch() == "amd64"
+        self.workdir = options["workdir"]
+    def wd0_path(self):
+        return self.workdir + "/wd0.img"
+    def install(self):
+        broken = os.path.exists(self.workdir + "/break-off")
+        with open(self.wd0_path(), "x") as disk:
+            disk.write("half" if broken else "whole")
+        if broken:
+            os._exit(1)
     def start_boot(self, args, install):
         assert not install
         child = pexpect.spawn()
@@ -285,9 +295,33 @@ class spawn:
     fn an_ide_disk_has_a_channel_of_its_own() {
         let dir = modules("disks", &[("pexpect.py", PEXPECT), ("anita.py", ANITA)]);
         for (disks, option) in [("ide", "index=2"), ("virtio", "if=virtio")] {
-            let console = start_with(&dir, disks).boot().unwrap().console;
+            let console = start_with(&dir, disks, Some(&dir.join("disk.img")))
+                .boot()
+                .unwrap()
+                .console;
             let expected = format!("-drive file=share.img,{option}\nNetBSD\n");
             assert!(console.starts_with(&expected), "{console}");
+        }
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn an_installation_that_was_broken_off_is_begun_anew() {
+        let files = [
+            ("pexpect.py", PEXPECT),
+            ("anita.py", ANITA),
+            ("break-off", ""),
+        ];
+        let dir = modules("install", &files);
+        let disk = dir.join("wd0.img");
+        assert!(start_with(&dir, "ide", None).boot().is_err());
+        assert!(!disk.exists());
+        std::fs::remove_file(dir.join("break-off")).unwrap();
+        // Then it is there, and is not installed again.
+        for _ in 0..2 {
+            let answer = start_with(&dir, "ide", None).boot().unwrap();
+            assert_eq!(answer.end, End::Status { status: 0 });
+            assert_eq!(std::fs::read_to_string(&disk).unwrap(), "whole");
         }
         std::fs::remove_dir_all(&dir).unwrap();
     }
