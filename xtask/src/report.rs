@@ -672,6 +672,18 @@ impl Outputs {
         let default = || paths::root().join("tests/expected.txt");
         let expected = Expected::read(&self.expected.clone().unwrap_or_else(default))?;
         let judged = report.judge(&expected);
+        // First: a file that cannot be written is not to cost the results.
+        print!("{}", judged.table());
+        let differences: Vec<_> = judged.differences().collect();
+        for verdict in &differences {
+            println!(
+                "\n---- {}: {} ----\n{}\n{}",
+                verdict.run.title(),
+                verdict.result.id(),
+                tail(&verdict.result.output),
+                verdict.difference()
+            );
+        }
         if let Some(file) = &self.tap {
             sh::write(file, judged.tap())?;
         }
@@ -688,17 +700,6 @@ impl Outputs {
                     judged.markdown()
                 },
             )?;
-        }
-        print!("{}", judged.table());
-        let differences: Vec<_> = judged.differences().collect();
-        for verdict in &differences {
-            println!(
-                "\n---- {}: {} ----\n{}\n{}",
-                verdict.run.title(),
-                verdict.result.id(),
-                tail(&verdict.result.output),
-                verdict.difference()
-            );
         }
         let count = differences.len();
         ensure!(count == 0, "{count} results are not as expected");

@@ -25,6 +25,8 @@ PidFile $PWD/tmp/ssh/pid
 Subsystem sftp /usr/libexec/sftp-server
 END
 "$(command -v sshd)" -f tmp/ssh/config || fail "sshd does not start"
+# It goes into the background first, and listens then; this file is last.
+wait_until 20 test -s tmp/ssh/pid || fail "sshd does not listen"
 trap 'clean_up; kill $(cat tmp/ssh/pid)' EXIT
 serve mount_psshfs -O Port=2222 -O "IdentityFile=$PWD/tmp/ssh/user" \
     -O StrictHostKeyChecking=no -O UserKnownHostsFile=/dev/null -O BatchMode=yes \
