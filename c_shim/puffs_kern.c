@@ -664,6 +664,7 @@ pk_mount_commit(struct mount *mp, void *data)
 	mp->mnt_dev_bshift = DEV_BSHIFT;
 	/* Only the server knows where the data are. */
 	mp->mnt_flag &= ~MNT_LOCAL;
+	mp->mnt_iflag |= IMNT_MPSAFE;
 	mp->mnt_data = data;
 	vfs_getnewfsid(mp);
 }
@@ -1077,10 +1078,13 @@ pk_node_detach(struct vnode *vp)
 	KASSERT(vp->v_tag == VT_PUFFS);
 	genfs_node_destroy(vp);
 
-	/* Who finds the vnode by its cookie looks under the interlock. */
-	mutex_enter(vp->v_interlock);
+	/*
+	 * Who has the vnode neither locked nor reclaims it looks inside the
+	 * interlock, or inside the lock of its pages.
+	 */
+	PK_VNODE_ENTER(vp);
 	vp->v_data = NULL;
-	mutex_exit(vp->v_interlock);
+	PK_VNODE_EXIT(vp);
 }
 
 void *

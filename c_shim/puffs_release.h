@@ -27,6 +27,11 @@
 #define	PK_PROC_EXIT()		mutex_exit(&proc_lock)
 #define	PK_VMOBJ_ENTER(vp)	rw_enter((vp)->v_uobj.vmobjlock, RW_WRITER)
 #define	PK_VMOBJ_EXIT(vp)	rw_exit((vp)->v_uobj.vmobjlock)
+/* The lock of the pages and the interlock, where they are not the same. */
+#define	PK_VNODE_ENTER(vp)						\
+	(PK_VMOBJ_ENTER(vp), mutex_enter((vp)->v_interlock))
+#define	PK_VNODE_EXIT(vp)						\
+	(mutex_exit((vp)->v_interlock), PK_VMOBJ_EXIT(vp))
 #define	PK_UBC_FLAGS(vp)	UBC_VNODE_FLAGS(vp)
 
 /* Nobody looks further into a path than at one component. */
@@ -55,6 +60,8 @@
 #define	PK_PROC_EXIT()		mutex_exit(proc_lock)
 #define	PK_VMOBJ_ENTER(vp)	mutex_enter((vp)->v_uobj.vmobjlock)
 #define	PK_VMOBJ_EXIT(vp)	mutex_exit((vp)->v_uobj.vmobjlock)
+#define	PK_VNODE_ENTER(vp)	mutex_enter((vp)->v_interlock)
+#define	PK_VNODE_EXIT(vp)	mutex_exit((vp)->v_interlock)
 #define	PK_UBC_FLAGS(vp)	UBC_UNMAP_FLAG(vp)
 
 #define	PK_CN_CONSUME(cnp, len)	((void)((cnp)->cn_consume = (len)))

@@ -17,8 +17,7 @@ use crate::{
     },
     mount::Mount,
     msgif::MsgIf,
-    node::{self, Node},
-    vfsops,
+    node, vfsops,
 };
 use core::{
     ffi::{c_char, c_int, c_void, CStr},
@@ -323,8 +322,8 @@ pub unsafe extern "C" fn puffs_vfsop_vptofh(
     };
     // SAFETY: the caller says so.
     let fid = unsafe { Fid::with_room(fid.cast(), *size) };
-    match vnode.mount().and_then(Mount::of).zip(Node::of(vnode)) {
-        Some((mount, node)) => Errno::code(vfsops::vptofh(&mount, &node, fid, size)),
+    match node::node_of(vnode) {
+        Some(node) => Errno::code(vfsops::vptofh(&node, fid, size)),
         None => Errno::ENXIO.get(),
     }
 }
@@ -352,7 +351,7 @@ pub unsafe extern "C" fn puffs_vfsop_loadvnode(
     };
     // SAFETY: the key is a cookie.
     let cookie = unsafe { key.cast::<Cookie>().read_unaligned() };
-    match vfsops::loadvnode(&mount, vnode, cookie) {
+    match vfsops::loadvnode(mount, vnode, cookie) {
         Ok(kept) => {
             // SAFETY: the caller says so.
             unsafe { new_key.write(kept) };

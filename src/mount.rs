@@ -2,7 +2,7 @@
 
 use crate::{
     abi::{self, consts, Cookie, KArgs, VnOp},
-    kern::{Arc, Errno, KBytes, MountPtr, Result, Sleep},
+    kern::{Arc, Errno, KBytes, MountHold, MountPtr, Result, Sleep},
     msgif::{MsgIf, Sop},
 };
 use core::{
@@ -13,12 +13,13 @@ use zerocopy::IntoBytes;
 
 /// A mount (C: `struct puffs_mount`).
 ///
-/// It is counted: by the kernel's mount until that is taken down, by the
+/// It is counted: by the kernel's mount until that is taken down, by its nodes, by the
 /// service thread, by each request that a reader of the device has, and by
-/// operations and calls of the device while they run. What is left after the
-/// mount is gone touches [`msgif`](Self::msgif) only.
+/// calls of the device while they run. What is left after the mount is gone
+/// touches [`msgif`](Self::msgif) only.
 pub struct Mount {
-    /// The kernel's mount.
+    /// The kernel's mount. Its structure stays, whatever becomes of the file system:
+    /// who waits for the server outside of a transaction may come back late.
     pub mp: MountPtr,
     /// The messages.
     pub msgif: MsgIf,
@@ -28,6 +29,8 @@ pub struct Mount {
     pub config: Config,
     /// The same as it was accepted, for who asks: a [`KArgs`].
     args: KBytes,
+    _held: MountHold,
+    /// Goes last.
     _counted: Counted,
 }
 
@@ -164,6 +167,7 @@ impl Mount {
             sop: Sop::new(),
             config: Config::from(args),
             args: kept,
+            _held: mp.hold(),
             _counted: Counted::new(),
         };
         Arc::new(mount, Sleep::Yes).ok_or(Errno::ENOMEM)
@@ -174,9 +178,9 @@ impl Mount {
         self.args.bytes()
     }
 
-    /// Has anybody a reference to any mount? For who is inside the kernel lock:
-    /// calls of the device and the service thread give theirs up inside it, and
-    /// leave it when they run no code of ours any more.
+    /// Has anybody a reference to any mount, or to a node of one? For who is inside
+    /// the kernel lock: calls of the device and the service thread give theirs up inside
+    /// it, and leave it when they run no code of ours any more.
     pub(crate) fn any() -> bool {
         MOUNTS.load(Ordering::Relaxed) != 0
     }

@@ -7,7 +7,7 @@
 
 use crate::{
     abi::{self, consts::VSIZENOTSET, vn, Cookie, OpClass, Timespec, Vattr, VnOp, Vtype},
-    kern::{self, ComponentName, Errno, Guard, Mutex, Ref, Result, Vnode, VnodeRef},
+    kern::{self, Arc, ComponentName, Errno, Guard, Mutex, Ref, Result, Vnode, VnodeRef},
     mount::Mount,
     msgif::{Park, Polls, SopRequest},
 };
@@ -21,6 +21,9 @@ pub type NodeRef = kern::NodeRef<Node>;
 
 /// What the kernel keeps of a file of the server's (C: `struct puffs_node`).
 pub struct Node {
+    /// The mount that it is in: who has the node needs not ask the vnode, which may
+    /// be reclaimed by now.
+    pub mount: Arc<Mount>,
     /// What the server calls the file. The vnode cache's key is this very
     /// field.
     pub cookie: Cookie,
@@ -174,8 +177,9 @@ impl BitOr for Touch {
 }
 
 impl Node {
-    fn new(cookie: Cookie) -> Node {
+    fn new(mount: Arc<Mount>, cookie: Cookie) -> Node {
         Node {
+            mount,
             cookie,
             vtype: AtomicU32::new(Vtype::Non.into()),
             sizing: Mutex::new(()),
@@ -220,8 +224,8 @@ impl Node {
 
     /// Notes that times of the file are now (C: `puffs_updatenode`), for the
     /// server to learn; a server that keeps times itself is not told.
-    pub(crate) fn touch(&self, mount: &Mount, what: Touch) {
-        if what == Touch::NONE || !mount.config.flushes_notes() {
+    pub(crate) fn touch(&self, what: Touch) {
+        if what == Touch::NONE || !self.mount.config.flushes_notes() {
             return;
         }
         let now = kern::now();
@@ -242,8 +246,8 @@ impl Node {
     }
 
     /// Notes the size of the file, for the server to learn.
-    pub(crate) fn note_size(&self, mount: &Mount, size: i64) {
-        if mount.config.flushes_notes() {
+    pub(crate) fn note_size(&self, size: i64) {
+        if self.mount.config.flushes_notes() {
             self.state().notes.size = Some(size as u64);
         }
     }
@@ -340,7 +344,7 @@ fn get(mount: &Mount, file: FileInfo, existing: Existing) -> Result<(VnodeRef, N
 
 /// The node of a vnode that is only referenced: the interlock keeps reclaim
 /// from taking it away.
-pub(crate) fn node_of(vnode: Vnode) -> Option<NodeRef> {
+pub fn node_of(vnode: Vnode) -> Option<NodeRef> {
     vnode.with_interlock(|| Node::of(vnode))
 }
 
@@ -392,11 +396,12 @@ pub fn newnode(
 /// Makes the node of a new vnode; returns where it keeps the cookie. May
 /// sleep.
 pub(crate) fn loadvnode(
+    mount: Arc<Mount>,
     vnode: Vnode,
     cookie: Cookie,
-    is_root: bool,
 ) -> Option<*const core::ffi::c_void> {
-    let node = NodeRef::new(Node::new(cookie))?;
+    let is_root = cookie == mount.config.root_cookie;
+    let node = NodeRef::new(Node::new(mount, cookie))?;
     // The vnode's reference keeps it where it is.
     let kept = core::ptr::from_ref(&node.cookie).cast();
     node.attach(vnode, is_root);

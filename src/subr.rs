@@ -122,8 +122,9 @@ pub(crate) fn poll_done(reply: &[u8], node: &NodeRef) {
     // No event wakes them as well, to ask again: a poll that was not sent
     // because of this one might have been answered otherwise.
     let events = events & 0x7fff;
-    node.state().revents |= events;
-    node.wake_pollers(events);
+    let mut state = node.state();
+    state.revents |= events;
+    node.wake_pollers(events, &state);
 }
 
 /// The errno in a reply's header.

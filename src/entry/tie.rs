@@ -14,10 +14,14 @@ impl Mount {
         mount.mp.commit(Arc::into_raw(mount.clone()).cast());
     }
 
-    /// Takes the reference of the kernel's mount away, if it has one.
+    /// Takes the reference of the kernel's mount away, if it has one. Inside the
+    /// kernel lock, for [`of`](Self::of).
     pub(crate) fn untie(mp: MountPtr) {
-        let raw = mp.data().cast::<Mount>().cast_const();
-        mp.clear_data();
+        let raw = kern::with_kernel_lock(|| {
+            let raw = mp.data().cast::<Mount>().cast_const();
+            mp.clear_data();
+            raw
+        });
         if !raw.is_null() {
             // SAFETY: stored by `tie`, and taken once: one thread takes a mount
             // down.
@@ -29,13 +33,14 @@ impl Mount {
     /// is taken down.
     ///
     /// The result keeps it: statvfs(2) and what takes file handles keep nobody
-    /// from unmounting by force while they wait for memory. The caller holds
-    /// the kernel lock, or keeps the mount by other means.
+    /// from unmounting by force.
     pub(crate) fn of(mp: MountPtr) -> Option<Arc<Mount>> {
-        let raw = mp.data().cast::<Mount>().cast_const();
-        // SAFETY: stored by `tie`, which gave a reference that is alive, as the
-        // caller keeps the mount.
-        (!raw.is_null()).then(|| unsafe { Arc::retain(raw) })
+        kern::with_kernel_lock(|| {
+            let raw = mp.data().cast::<Mount>().cast_const();
+            // SAFETY: stored by `tie`, which gave a reference, and that is alive:
+            // `untie` enters the lock before it takes it away.
+            (!raw.is_null()).then(|| unsafe { Arc::retain(raw) })
+        })
     }
 
     /// Ties the descriptor that process `pid` opened to the mount. False if
@@ -55,8 +60,8 @@ impl Mount {
 impl Node {
     /// The node of a vnode; `None` if the vnode was reclaimed.
     ///
-    /// The vnode is locked, or its interlock held, or it is passed to an
-    /// operation that it is not reclaimed in.
+    /// The vnode is locked, or its interlock held, or the lock of its pages, or it
+    /// is the caller who reclaims it.
     pub(crate) fn of(vnode: Vnode) -> Option<NodeRef> {
         // SAFETY: vnodes that get here are ours, and all their nodes are of this
         // type; the caller keeps the node for now.

@@ -16,7 +16,8 @@ use crate::{
 };
 use core::ffi::{c_char, c_int, c_void, CStr};
 
-/// The file of a vnode that an operation is called on, locked.
+/// The file of a vnode that an operation is called on, which is locked, or inside
+/// the lock of its pages.
 ///
 /// # Safety
 /// `vp` is a vnode of ours that the caller keeps.
@@ -579,7 +580,7 @@ pub unsafe extern "C" fn puffs_rs_mmap(
     cred: *mut kauth_cred,
 ) -> c_int {
     // SAFETY: the caller says so.
-    let file = unsafe { file(vp) };
+    let file = unsafe { file_unlocked(vp) };
     // SAFETY: the caller says so.
     let cred = unsafe { Cred::new(cred) };
     Errno::code(file.and_then(|file| open::mmap(&file, prot, &cred)))
@@ -774,7 +775,7 @@ pub unsafe extern "C" fn puffs_rs_getpages(
 #[no_mangle]
 pub unsafe extern "C" fn puffs_rs_strategy(vp: *mut vnode, bp: *mut buf) -> c_int {
     // SAFETY: the caller says so.
-    let file = unsafe { file(vp) };
+    let file = unsafe { file_unlocked(vp) };
     // SAFETY: the operation takes the buffer over.
     let buf = unsafe { Buf::new(bp) }.ok_or(Errno::EINVAL);
     // Without a file it is completed with an error as it goes.
@@ -788,7 +789,7 @@ pub unsafe extern "C" fn puffs_rs_strategy(vp: *mut vnode, bp: *mut buf) -> c_in
 #[no_mangle]
 pub unsafe extern "C" fn puffs_rs_move_max(vp: *mut vnode) -> c_int {
     // SAFETY: the caller says so.
-    unsafe { file(vp) }.map_or(0, |file| file.mount.config.move_max()) as c_int
+    unsafe { file_unlocked(vp) }.map_or(0, |file| file.node.mount.config.move_max()) as c_int
 }
 
 /// See [`life::inactive`].
@@ -838,6 +839,6 @@ pub unsafe extern "C" fn puffs_rs_markupdate(vp: *mut vnode, accessed: bool, mod
     let modified = if modified { Touch::MTIME } else { Touch::NONE };
     // SAFETY: the caller says so.
     if let Ok(file) = unsafe { file(vp) } {
-        file.node.touch(&file.mount, accessed | modified);
+        file.node.touch(accessed | modified);
     }
 }

@@ -77,7 +77,7 @@ pub fn now() -> sys::pk_timespec {
 }
 
 /// Runs `body` inside the kernel lock, which whoever is inside may enter again,
-/// and which is given up in sleeps.
+/// and which is given up in sleeps, those for a mutex too.
 pub fn with_kernel_lock<T>(body: impl FnOnce() -> T) -> T {
     // SAFETY: may be entered by any thread, and is left below.
     unsafe { sys::pk_kernel_lock() };

@@ -1,7 +1,7 @@
 //! What a vnode points to (`v_data`): memory that the kernel's part of a node
 //! shares with ours.
 
-use super::{count::Count, sys, Errno, Result, Vnode};
+use super::{count::Count, sys, Errno, Guard, Result, Vnode};
 use core::{ops::Deref, ptr::NonNull};
 
 /// A counted reference to a node; the last one to go drops the `T` and frees
@@ -60,8 +60,8 @@ impl<T: Send + Sync> NodeRef<T> {
     ///
     /// # Safety
     /// The vnode's node is of this type, and cannot be detached during the
-    /// call: the vnode is locked or its interlock held, or it is passed to an
-    /// operation that the kernel does not reclaim it in.
+    /// call: the vnode is locked, or its interlock held, or the lock of its pages,
+    /// or it is the caller who reclaims it.
     pub unsafe fn of(vnode: Vnode) -> Option<NodeRef<T>> {
         // SAFETY: referenced.
         let node = unsafe { sys::pk_vnode_node(vnode.as_ptr()) };
@@ -85,14 +85,15 @@ impl<T: Send + Sync> NodeRef<T> {
         Some(NodeRef { slot })
     }
 
-    /// Remembers that the calling thread polls the node (`selrecord(9)`).
-    pub fn record_poller(&self) {
+    /// Remembers that the calling thread polls the node (`selrecord(9)`), inside
+    /// the lock that [`wake_pollers`](Self::wake_pollers) is called inside of, too.
+    pub fn record_poller<S>(&self, _inside: &Guard<'_, S>) {
         // SAFETY: alive.
         unsafe { sys::pk_node_selrecord(self.slot.as_ptr().cast()) };
     }
 
     /// Wakes who polls the node (`selnotify(9)`).
-    pub fn wake_pollers(&self, events: i32) {
+    pub fn wake_pollers<S>(&self, events: i32, _inside: &Guard<'_, S>) {
         // SAFETY: alive.
         unsafe { sys::pk_node_selnotify(self.slot.as_ptr().cast(), events) };
     }

@@ -176,9 +176,9 @@ impl MountPtr {
     ///
     /// # Errors
     /// What the kernel says; ENOENT and the like when somebody was faster.
-    pub fn unmount(hold: MountHold) -> Result<()> {
-        // SAFETY: a live mount, held.
-        Errno::check(unsafe { sys::pk_mount_unmount(hold.0.as_ptr()) })
+    pub fn unmount(self) -> Result<()> {
+        // SAFETY: a live mount.
+        Errno::check(unsafe { sys::pk_mount_unmount(self.as_ptr()) })
     }
 
     /// Writes back and drops every vnode (`vflush(9)`); may sleep.

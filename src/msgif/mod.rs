@@ -38,6 +38,12 @@
 //! variables. In particular completions, the device's wakeups and allocations
 //! run outside it. The same is true of `pmp_sopmtx`; neither is entered inside
 //! the other.
+//!
+//! Operations run outside the kernel lock (`IMNT_MPSAFE`). It guards three things:
+//! the device's instance, so that calls of the device are made inside it and pollers
+//! of the device are told inside it; the tie of a `struct mount` to ours; and
+//! the unloading of the module. Who is inside a mutex may enter it, for it is given up
+//! by whoever has to wait for a mutex.
 
 mod amend;
 mod dispatch;
@@ -218,9 +224,7 @@ impl MsgIf {
     pub fn start(&self) {
         // A kqueue that watches the device since before it was tied to the
         // mount has asked for nothing yet, and would never be told. Now it asks.
-        if let Some(_user) = self.user() {
-            self.putter.notify();
-        }
+        self.putter.notify();
         let mut queues = self.queues.lock();
         if queues.status == Status::Mounting {
             queues.status = Status::Running;
@@ -262,7 +266,7 @@ impl MsgIf {
         };
         match submitted {
             Ok((sent, notify)) => {
-                self.announce(sent, notify);
+                self.announce(notify);
                 sent
             }
             Err(Failed {
@@ -293,7 +297,7 @@ impl MsgIf {
             }
             Ok((sent, notify)) => {
                 drop(queues);
-                self.announce(sent, notify);
+                self.announce(notify);
                 self.wait(park, sent)
             }
             Err(failed) => {
@@ -305,13 +309,10 @@ impl MsgIf {
 
     /// Says that a request is on the queue, outside the message lock: a reader who
     /// is woken finds that free, and who polls is told nowhere else.
-    fn announce(&self, sent: Sent, notify: bool) {
+    fn announce(&self, notify: bool) {
         self.readers.signal();
         if notify {
             self.putter.notify();
-            if sent != Sent::Waiting {
-                self.release();
-            }
         }
     }
 
@@ -345,8 +346,7 @@ impl MsgIf {
     }
 
     /// Puts a prepared park on the queue, or fails it. True: those that poll the
-    /// device are to be told. For that, and for the wait, the caller is counted as
-    /// a user.
+    /// device are to be told. For the wait, the caller is counted as a user.
     fn submit(
         &self,
         queues: &mut Guard<'_, Queues>,
@@ -399,7 +399,7 @@ impl MsgIf {
         // Who polls says so before it looks at the length.
         self.queued.store(queues.touser.len(), Ordering::SeqCst);
         let notify = self.polled.load(Ordering::SeqCst);
-        queues.users += usize::from(notify || sent == Sent::Waiting);
+        queues.users += usize::from(sent == Sent::Waiting);
         Ok((sent, notify))
     }
 
@@ -721,14 +721,12 @@ impl MsgIf {
             }
             return Err(Errno::ERESTART);
         }
-        let hold = mount.mp.hold();
         drop(queues);
-        if kern::MountPtr::unmount(hold).is_err() {
+        if mount.mp.unmount().is_err() {
             // Somebody else was faster, or the kernel keeps the mount: another
             // file system lies on it, or a signal came. It is dead until
             // somebody unmounts it, and must not know the instance any more,
-            // which the device frees now. Who sends may be about to tell it.
-            self.drain();
+            // which the device frees now.
             self.putter.detach();
             return Err(Errno::ERESTART);
         }

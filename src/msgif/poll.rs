@@ -69,18 +69,13 @@ impl Poll {
     /// Enters `pn_mtx`.
     pub(super) fn begin(&mut self) -> bool {
         let events = self.events;
-        let there = {
-            let mut state = self.node.state();
-            let there = state.revents & i32::from(events);
-            let asks = there == 0 && state.polls.of(events).any(|count| *count == 0);
-            if asks {
-                state.polls.of(events).for_each(|count| *count += 1);
-            }
-            self.counted = asks;
-            there
-        };
+        let mut state = self.node.state();
+        let there = state.revents & i32::from(events);
         if there != 0 {
-            self.node.wake_pollers(there);
+            self.node.wake_pollers(there, &state);
+        } else if state.polls.of(events).any(|count| *count == 0) {
+            state.polls.of(events).for_each(|count| *count += 1);
+            self.counted = true;
         }
         self.counted
     }

@@ -11,8 +11,7 @@ use crate::{
         Cookie, Req, Vtype,
     },
     kern::{
-        self, Arc, CondVar, Errno, Guard, List, MountPtr, Mutex, Pool, Put, Ref, Result, Sleep,
-        VnodeRef,
+        self, Arc, CondVar, Errno, Guard, List, Mutex, Pool, Put, Ref, Result, Sleep, VnodeRef,
     },
     mount::Mount,
     msgif::Status,
@@ -84,7 +83,7 @@ enum End {
     /// Because the mount is taken down.
     Stopped,
     /// Because the server asked for the unmount, which the thread does now.
-    Unmount(kern::MountHold),
+    Unmount,
 }
 
 impl SopQueue {
@@ -210,8 +209,7 @@ impl Mount {
                     SopRequest::Unmount(request) => {
                         self.msgif.sendresp(request, 0);
                         queue = self.sop.queue.lock();
-                        // The mount cannot go before this thread has.
-                        break End::Unmount(self.mp.hold());
+                        break End::Unmount;
                     }
                     SopRequest::Expire(..) => {}
                 }
@@ -323,9 +321,9 @@ impl kern::Thread for Mount {
         let end = mount.sop_work();
         // From here on the mount may be taken down, and we are just a thread.
         mount.sop_leave();
-        if let End::Unmount(hold) = end {
+        if let End::Unmount = end {
             // Nobody to tell: the server has its answer.
-            let _ = MountPtr::unmount(hold);
+            let _ = mount.mp.unmount();
         }
     }
 }

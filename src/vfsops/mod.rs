@@ -5,7 +5,8 @@ pub mod args;
 use crate::{
     abi::{vfs, Cookie, ErrorOp, KArgs, Message, FHFLAG_DYNAMIC, FHFLAG_PASSTHROUGH},
     kern::{
-        self, sys, Cred, Errno, Fid, MountPtr, Result, Sleep, StatvfsOut, UserPath, Vnode, VnodeRef,
+        self, sys, Arc, Cred, Errno, Fid, MountPtr, Result, Sleep, StatvfsOut, UserPath, Vnode,
+        VnodeRef,
     },
     mount::Mount,
     msgif::{self, Request, Status, PARKS, SOP_REQUESTS},
@@ -175,7 +176,7 @@ fn flush_pages(mount: &Mount, waitfor: i32, cred: &Cred<'_>) -> Result<()> {
         if vnode.try_lock().is_err() {
             continue;
         }
-        let lazy = Node::of(*vnode).filter(|_| waitfor == MNT_LAZY);
+        let lazy = node::node_of(*vnode).filter(|_| waitfor == MNT_LAZY);
         let mark = |forgets| {
             if let Some(node) = &lazy {
                 node.state().forgets = forgets;
@@ -244,7 +245,8 @@ pub fn fhtovp(mount: &Mount, fid: &Fid<'_>) -> Result<VnodeRef> {
 /// # Errors
 /// EOPNOTSUPP if the server has no file handles, E2BIG, else what the server
 /// says; EPROTO for a handle that cannot be one.
-pub fn vptofh(mount: &Mount, node: &Node, fid: Option<Fid<'_>>, size: &mut usize) -> Result<()> {
+pub fn vptofh(node: &Node, fid: Option<Fid<'_>>, size: &mut usize) -> Result<()> {
+    let mount = &node.mount;
     let config = &mount.config;
     if config.fhsize == 0 {
         return Err(Errno::EOPNOTSUPP);
@@ -348,9 +350,12 @@ pub fn extattrctl(
 ///
 /// # Errors
 /// ENOMEM, while the module is not set up.
-pub fn loadvnode(mount: &Mount, vnode: Vnode, cookie: Cookie) -> Result<*const core::ffi::c_void> {
-    let is_root = cookie == mount.config.root_cookie;
-    node::loadvnode(vnode, cookie, is_root).ok_or(Errno::ENOMEM)
+pub fn loadvnode(
+    mount: Arc<Mount>,
+    vnode: Vnode,
+    cookie: Cookie,
+) -> Result<*const core::ffi::c_void> {
+    node::loadvnode(mount, vnode, cookie).ok_or(Errno::ENOMEM)
 }
 
 /// Sets the file system up when the module is loaded (C: `puffs_vfsop_init`,
@@ -362,7 +367,8 @@ pub fn init() {
 }
 
 /// Could the module go? Mounts keep it by themselves; this is about what outlives
-/// its mount: calls of the device and the service thread on their way out, and requests
+/// its mount: calls of the device, operations that an unmount by force did not wait for and
+/// the service thread on their way out, and requests
 /// that the device may yet give back ([`msgif::sweep_stranded`]).
 pub fn is_quiet() -> bool {
     kern::with_kernel_lock(|| msgif::sweep_stranded() && !Mount::any())
@@ -376,10 +382,13 @@ pub fn is_quiet() -> bool {
 /// in the device.
 pub fn quiesce() -> Result<()> {
     for _ in 0..=kern::hz() / 10 {
-        if is_quiet() {
+        let quiet = is_quiet();
+        // Even then: who gave the last reference up at the end of an operation is a few
+        // instructions from being out of the module.
+        kern::pause(1);
+        if quiet {
             return Ok(());
         }
-        kern::pause(1);
     }
     Err(Errno::EBUSY)
 }

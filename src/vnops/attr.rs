@@ -11,7 +11,6 @@ use super::{page_start, pages, File};
 use crate::{
     abi::{consts::VNOVAL, vn, Timespec, Vattr, VnOp, Vtype},
     kern::{self, Cred, Errno, Result, Vnode},
-    mount::Mount,
     node::{is_file_size, Deadline, Node, Notes, Touch},
     subr,
 };
@@ -33,7 +32,7 @@ fn is_set(time: Timespec) -> bool {
 /// EOPNOTSUPP if the server does not handle it, else what the server says.
 pub fn getattr(file: &File, cred: &Cred<'_>, out: &mut Vattr) -> Result<()> {
     file.needs(VnOp::Getattr)?;
-    let (mount, node) = (&file.mount, &file.node);
+    let (mount, node) = (file.mount(), &file.node);
     // Pages may be asked for meanwhile, which makes the file longer at the
     // server; a size of before must not cut it off.
     let _sizing = node.sizing();
@@ -49,7 +48,7 @@ pub fn getattr(file: &File, cred: &Cred<'_>, out: &mut Vattr) -> Result<()> {
         }
         None => ask(file, cred, out)?,
     };
-    learn(mount, file.vnode, node, out, until);
+    learn(file.vnode, node, out, until);
     out.fsid = mount.mp.fsid();
     Ok(())
 }
@@ -70,7 +69,7 @@ fn ask(file: &File, cred: &Cred<'_>, out: &mut Vattr) -> Result<Deadline> {
 /// `pn_sizemtx`: its size, unless the kernel knows it better. If the
 /// attributes hold until some time, they are kept. What is noted is put over them,
 /// for stat(2).
-fn learn(mount: &Mount, vnode: Vnode, node: &Node, va: &mut Vattr, until: Deadline) {
+fn learn(vnode: Vnode, node: &Node, va: &mut Vattr, until: Deadline) {
     // The server does not know about the device behind a special file.
     let is_device = node.is_device();
     if is_device {
@@ -83,10 +82,10 @@ fn learn(mount: &Mount, vnode: Vnode, node: &Node, va: &mut Vattr, until: Deadli
     }
     let size = va.size as i64;
     let mut state = node.state();
-    if mount.config.uses_ttl() && until.is_set() {
+    if node.mount.config.uses_ttl() && until.is_set() {
         state.attributes = Some((*va, until));
     }
-    let flushes = mount.config.flushes_notes();
+    let flushes = node.mount.config.flushes_notes();
     let knows_better = flushes && state.notes.size.is_some();
     let is_sized = !is_device && va.size != NO_SIZE && !knows_better;
     if is_sized {
@@ -105,7 +104,6 @@ fn learn(mount: &Mount, vnode: Vnode, node: &Node, va: &mut Vattr, until: Deadli
 /// Takes in a reply that tells of a file, with the times that its attributes and
 /// its name hold.
 pub(super) fn learn_all(
-    mount: &Mount,
     vnode: Vnode,
     node: &Node,
     va: &mut Vattr,
@@ -119,7 +117,7 @@ pub(super) fn learn_all(
         state.name_until = until;
         state.grace_until = until.max(state.grace_until);
     }
-    learn(mount, vnode, node, va, Deadline::after(va_ttl));
+    learn(vnode, node, va, Deadline::after(va_ttl));
 }
 
 /// Changes the attributes of a file that `va` sets (VOP_SETATTR); it is locked.
@@ -129,7 +127,7 @@ pub(super) fn learn_all(
 /// says.
 pub fn setattr(file: &File, va: &Vattr, cred: &Cred<'_>) -> Result<()> {
     file.needs(VnOp::Setattr)?;
-    if file.mount.mp.is_readonly() {
+    if file.mount().mp.is_readonly() {
         let changes = va.uid != VNOVAL as u32
             || va.gid != VNOVAL as u32
             || va.mode != VNOVAL as u32
@@ -176,7 +174,7 @@ pub(super) enum Then {
 /// zeroes it.
 fn cut(file: &File, size: i64) -> Result<()> {
     let start = page_start(size);
-    if size < file.vnode.size() && start != size && file.mount.config.uses_pagecache() {
+    if size < file.vnode.size() && start != size && file.mount().config.uses_pagecache() {
         let end = start.saturating_add(kern::page_size() as i64);
         return pages::empty(file, start, end);
     }
@@ -186,7 +184,7 @@ fn cut(file: &File, size: i64) -> Result<()> {
 /// Has the server change attributes, and tells it what was noted with that (C:
 /// `dosetattr`). The caller is inside `pn_sizemtx` if sizes are to be resized.
 pub(super) fn change(file: &File, mut va: Vattr, by: By<'_>, then: Then) -> Result<()> {
-    let (mount, node) = (&file.mount, &file.node);
+    let (mount, node) = (file.mount(), &file.node);
     let explicit = va.size;
     {
         let mut state = node.state();
@@ -211,7 +209,7 @@ pub(super) fn change(file: &File, mut va: Vattr, by: By<'_>, then: Then) -> Resu
         if mount.config.uses_ttl() && then == Then::Resize {
             let answer = request.body()?;
             let until = Deadline::after(answer.va_ttl);
-            learn(mount, file.vnode, node, &mut answer.va, until);
+            learn(file.vnode, node, &mut answer.va, until);
         }
     }
     if va.size != NO_SIZE {
@@ -221,7 +219,7 @@ pub(super) fn change(file: &File, mut va: Vattr, by: By<'_>, then: Then) -> Resu
         if then == Then::Resize && !node.is_device() {
             file.vnode.set_size(explicit as i64);
         }
-        node.touch(mount, Touch::CTIME | Touch::MTIME);
+        node.touch(Touch::CTIME | Touch::MTIME);
     }
     Ok(())
 }

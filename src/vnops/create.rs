@@ -91,7 +91,7 @@ fn make<T: Creation>(
     (vtype, rdev): (u32, u64),
     fill: impl FnOnce(&mut Request<T>) -> Result<()>,
 ) -> Result<VnodeRef> {
-    let mount = &dir.mount;
+    let mount = dir.mount();
     let op = VnOp::try_from(T::OP).map_err(|_| Errno::EINVAL)?;
     lookup::needs(dir, op, name)?;
     let mut request = dir.request::<T>()?;
@@ -110,16 +110,9 @@ fn make<T: Creation>(
     };
     let (vnode, node) = node::newnode(mount, dir.vnode, name, file)
         .inspect_err(|_| undo(dir, name, op, answer.newnode))?;
-    dir.node.touch(mount, Touch::CTIME | Touch::MTIME);
+    dir.node.touch(Touch::CTIME | Touch::MTIME);
     if mount.config.uses_ttl() {
-        attr::learn_all(
-            mount,
-            *vnode,
-            &node,
-            answer.va,
-            answer.va_ttl,
-            answer.cn_ttl,
-        );
+        attr::learn_all(*vnode, &node, answer.va, answer.va_ttl, answer.cn_ttl);
     }
     lookup::told(dir, &node);
     Ok(vnode)
@@ -134,5 +127,5 @@ fn undo(dir: &File, name: &ComponentName<'_>, op: VnOp, cookie: Cookie) {
     } else {
         remove::undo::<vn::Remove>(dir, cookie, name)
     };
-    lookup::forget(&dir.mount, cookie);
+    lookup::forget(dir.mount(), cookie);
 }

@@ -26,7 +26,7 @@ pub struct Listed {
 /// EOPNOTSUPP if the server does not handle it, or offsets are wanted by nfsd(8)
 /// and it has no file handles; else what the server says.
 pub fn readdir(dir: &File, uio: &mut Uio<'_>, cred: &Cred<'_>, offsets: bool) -> Result<Listed> {
-    let config = &dir.mount.config;
+    let config = dir.mount().config;
     dir.needs(VnOp::Readdir)?;
     let mut room = uio.resid().min(config.move_max());
     let mut ncookies = 0;

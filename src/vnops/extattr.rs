@@ -11,7 +11,7 @@ use crate::{
 /// How much a caller wants to be moved, which has to fit a message.
 fn room(file: &File, uio: Option<&Uio<'_>>) -> Result<usize> {
     let room = uio.map_or(0, Uio::resid);
-    (room <= file.mount.config.move_max())
+    (room <= file.mount().config.move_max())
         .then_some(room)
         .ok_or(Errno::E2BIG)
 }

@@ -18,7 +18,7 @@ const WRITE_BEHIND: i64 = 64 * 1024;
 
 /// Do reads or writes of the file go through the page cache?
 fn is_cached(file: &File, direct: bool) -> bool {
-    file.node.is(Vtype::Reg) && file.mount.config.uses_pagecache() && !direct
+    file.node.is(Vtype::Reg) && file.mount().config.uses_pagecache() && !direct
 }
 
 /// Reads from a file (VOP_READ), which is locked, at the offset of `uio`.
@@ -41,8 +41,8 @@ pub fn read(file: &File, uio: &mut Uio<'_>, ioflag: i32, cred: &Cred<'_>) -> Res
         return read_direct(file, uio, ioflag, cred);
     }
     let result = read_cached(file, uio, ioflag);
-    if file.mount.mp.keeps_atime() {
-        file.node.touch(&file.mount, Touch::ATIME);
+    if file.mount().mp.keeps_atime() {
+        file.node.touch(Touch::ATIME);
     }
     result
 }
@@ -61,7 +61,7 @@ fn read_cached(file: &File, uio: &mut Uio<'_>, ioflag: i32) -> Result<()> {
 
 fn read_direct(file: &File, uio: &mut Uio<'_>, ioflag: i32, cred: &Cred<'_>) -> Result<()> {
     while uio.resid() > 0 {
-        let len = uio.resid().min(file.mount.config.move_max());
+        let len = uio.resid().min(file.mount().config.move_max());
         let mut request = file.request_with::<vn::Read>(len)?;
         let message = request.body()?;
         message.ioflag = ioflag;
@@ -95,7 +95,7 @@ pub fn write(file: &File, uio: &mut Uio<'_>, ioflag: i32, cred: &Cred<'_>) -> Re
     if uio.offset() < 0 {
         return Err(Errno::EFBIG);
     }
-    let (mount, node) = (&file.mount, &file.node);
+    let (mount, node) = (file.mount(), &file.node);
     let direct = node.state().writes_direct;
     let cached = is_cached(file, direct);
     // Nobody waits for what is written through at the end; what comes before that is
@@ -126,10 +126,10 @@ pub fn write(file: &File, uio: &mut Uio<'_>, ioflag: i32, cred: &Cred<'_>) -> Re
     if mount.mp.is_relatime() {
         touched = touched | Touch::ATIME;
     }
-    node.touch(mount, touched);
+    node.touch(touched);
     let size = file.vnode.size();
     if size != before {
-        node.note_size(mount, size);
+        node.note_size(size);
         if !mount.config.flushes_notes() {
             // The next getattr would say how long it was. The data is written,
             // whatever comes of this.
@@ -169,7 +169,7 @@ fn write_cached(file: &File, uio: &mut Uio<'_>, ioflag: i32) -> Result<()> {
     }
     let put = if ioflag & IO_SYNC != 0 {
         Put::Sync
-    } else if file.mount.config.writes_through() {
+    } else if file.mount().config.writes_through() {
         Put::Clean
     } else {
         return Ok(());
@@ -196,7 +196,7 @@ fn write_direct(file: &File, uio: &mut Uio<'_>, ioflag: i32, cred: &Cred<'_>) ->
 fn write_messages(file: &File, uio: &mut Uio<'_>, ioflag: i32, cred: &Cred<'_>) -> Result<()> {
     while uio.resid() > 0 {
         let (resid, offset) = (uio.resid(), uio.offset());
-        let len = resid.min(file.mount.config.move_max());
+        let len = resid.min(file.mount().config.move_max());
         let mut request = file.request_with::<vn::Write>(len)?;
         let message = request.body()?;
         message.ioflag = ioflag;
@@ -226,7 +226,7 @@ fn write_messages(file: &File, uio: &mut Uio<'_>, ioflag: i32, cred: &Cred<'_>) 
 /// EOPNOTSUPP if the server does not handle it, EFBIG for a range that no file
 /// has, else what the server says.
 pub fn fallocate(file: &File, start: i64, len: i64) -> Result<()> {
-    let (mount, node) = (&file.mount, &file.node);
+    let node = &file.node;
     file.needs(VnOp::Fallocate)?;
     let end = range_end(start, len)?;
     let _sizing = node.sizing();
@@ -242,7 +242,7 @@ pub fn fallocate(file: &File, start: i64, len: i64) -> Result<()> {
     if end > file.vnode.size() {
         file.vnode.set_size(end);
         node.state().server_size = end;
-        node.note_size(mount, end);
+        node.note_size(end);
     }
     Ok(())
 }

@@ -4,14 +4,13 @@ use super::{lookup, sync, File};
 use crate::{
     abi::{vn, VnOp, Vtype},
     kern::Vnode,
-    mount::Mount,
     node::Node,
 };
 
 /// Nobody uses the vnode any more (VOP_INACTIVE); it is locked. True if it is to
 /// be reclaimed at once.
 pub fn inactive(file: &File) -> bool {
-    let (mount, node) = (&file.mount, &file.node);
+    let (mount, node) = (file.mount(), &file.node);
     // One that was made by a question for its cookie.
     if node.is(Vtype::Non) {
         return false;
@@ -53,7 +52,6 @@ pub fn inactive(file: &File) -> bool {
 /// The vnode is being reclaimed (VOP_RECLAIM): it is locked, and comes back
 /// unlocked. Nobody waits for the server.
 pub fn reclaim(vnode: Vnode) {
-    let mount = vnode.mount().and_then(Mount::of);
     vnode.unlock();
     // Before the server may use the cookie for another file.
     vnode.purge_names();
@@ -63,14 +61,14 @@ pub fn reclaim(vnode: Vnode) {
         let (parent, expiry) = (state.parent.take(), state.expiry.take());
         (state.nlookup, state.no_refs, parent, expiry)
     };
-    if let (Some(mount), Some(expiry)) = (&mount, &expiry) {
-        mount.sop_cancel(expiry);
+    if let Some(expiry) = &expiry {
+        node.mount.sop_cancel(expiry);
     }
     // Freeing it is not for inside the node's lock.
     drop(expiry);
     // The server was not told of the root, nor of what it did not tell us.
-    if let Some(mount) = mount.filter(|_| !vnode.is_root() && !node.is(Vtype::Non)) {
-        lookup::send_reclaim(&mount, node.cookie, nlookup, no_refs);
+    if !vnode.is_root() && !node.is(Vtype::Non) {
+        lookup::send_reclaim(&node.mount, node.cookie, nlookup, no_refs);
     }
     drop(parent);
     Node::detach(vnode);

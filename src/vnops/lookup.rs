@@ -22,11 +22,11 @@ const GRACE_TICKS: i32 = 10_000;
 /// EJUSTRETURN if there is none and the caller wants to make it; EROFS; EISDIR
 /// for the move of `.`; else what the server says.
 pub fn lookup(dir: &File, name: &mut ComponentName<'_>) -> Result<VnodeRef> {
-    let config = &dir.mount.config;
+    let config = dir.mount().config;
     let flags = name.flags();
     let (last, dotdot) = (flags & NAMEI_ISLASTCN != 0, flags & NAMEI_ISDOTDOT != 0);
     let op = NameiOp::try_from(name.nameiop()).unwrap_or(NameiOp::Lookup);
-    let readonly = dir.mount.mp.is_readonly();
+    let readonly = dir.mount().mp.is_readonly();
     if last && readonly && matches!(op, NameiOp::Delete | NameiOp::Rename) {
         return Err(Errno::EROFS);
     }
@@ -89,7 +89,7 @@ enum Cached {
 }
 
 fn cached(dir: &File, name: &mut ComponentName<'_>) -> Cached {
-    let config = &dir.mount.config;
+    let config = dir.mount().config;
     if !config.uses_namecache() {
         return Cached::Unknown;
     }
@@ -115,7 +115,7 @@ fn found(
     answer: &mut vn::Lookup,
     expired: Option<(VnodeRef, NodeRef)>,
 ) -> Result<VnodeRef> {
-    let mount = &dir.mount;
+    let mount = dir.mount();
     let config = &mount.config;
     // It would be locked twice.
     if answer.newnode == dir.node.cookie {
@@ -145,14 +145,7 @@ fn found(
         }
     };
     if config.uses_ttl() {
-        attr::learn_all(
-            mount,
-            *vnode,
-            &node,
-            &mut answer.va,
-            answer.va_ttl,
-            answer.cn_ttl,
-        );
+        attr::learn_all(*vnode, &node, &mut answer.va, answer.va_ttl, answer.cn_ttl);
     }
     if config.uses_namecache() {
         dir.vnode.cache_name(Some(*vnode), name);
@@ -171,7 +164,7 @@ fn found(
 /// The server told of a file in a directory.
 pub(super) fn told(dir: &File, node: &NodeRef) {
     node.state().nlookup += 1;
-    if dir.mount.config.remembers_parents() {
+    if dir.mount().config.remembers_parents() {
         remember_parent(node, dir);
     }
 }
@@ -226,7 +219,7 @@ pub fn abortop(dir: &File, name: &ComponentName<'_>) {
         if let Ok(message) = request.body() {
             dir.name(&mut message.cn, &mut message.cn_cred, name);
         }
-        request.forget(&dir.mount);
+        request.forget(dir.mount());
     }
 }
 

@@ -39,7 +39,7 @@ pub mod sync;
 
 use crate::{
     abi::{Kcn, Kcred, Message, Payload, VnOp},
-    kern::{self, Arc, ComponentName, Errno, Result, Sleep, Vnode},
+    kern::{self, ComponentName, Errno, Result, Sleep, Vnode},
     mount::Mount,
     msgif::Request,
     node::{self, Node, NodeRef},
@@ -47,10 +47,8 @@ use crate::{
 };
 
 /// A file that the kernel works on: its vnode, which the caller of the
-/// operation keeps, its node, and the mount.
+/// operation keeps, and its node, which keeps the mount.
 pub struct File {
-    /// The mount that it is in.
-    pub mount: Arc<Mount>,
     /// Its vnode.
     pub vnode: Vnode,
     /// Its node.
@@ -58,32 +56,32 @@ pub struct File {
 }
 
 impl File {
-    /// The file of a vnode that is locked, or is not reclaimed meanwhile for
-    /// another reason.
+    /// The file of a vnode that is locked, or whose pages are.
     ///
     /// # Errors
-    /// ENXIO if the vnode was reclaimed or the file system unmounted.
+    /// ENXIO if the vnode was reclaimed.
     pub fn of(vnode: Vnode) -> Result<File> {
-        File::with(vnode, Node::of(vnode))
+        let node = Node::of(vnode).ok_or(Errno::ENXIO)?;
+        Ok(File { vnode, node })
     }
 
-    /// The file of a vnode that is only referenced.
+    /// The file of a vnode that is only referenced. Enters the interlock.
     ///
     /// # Errors
-    /// ENXIO if the vnode was reclaimed or the file system unmounted.
+    /// ENXIO if the vnode was reclaimed.
     pub fn of_unlocked(vnode: Vnode) -> Result<File> {
-        File::with(vnode, node::node_of(vnode))
+        let node = node::node_of(vnode).ok_or(Errno::ENXIO)?;
+        Ok(File { vnode, node })
     }
 
-    fn with(vnode: Vnode, node: Option<NodeRef>) -> Result<File> {
-        let mount = vnode.mount().and_then(Mount::of);
-        let (mount, node) = mount.zip(node).ok_or(Errno::ENXIO)?;
-        Ok(File { mount, vnode, node })
+    /// The mount that it is in.
+    fn mount(&self) -> &Mount {
+        &self.node.mount
     }
 
     /// Does the server handle the operation?
     fn handles(&self, op: VnOp) -> bool {
-        self.mount.config.handles(op)
+        self.mount().config.handles(op)
     }
 
     /// The operation has to be handled.
@@ -104,13 +102,13 @@ impl File {
 
     /// Writes a name in this directory for the server, and who asks for it.
     fn name(&self, kcn: &mut Kcn, kcred: &mut Kcred, name: &ComponentName<'_>) {
-        let full = self.mount.config.wants_full_paths();
+        let full = self.mount().config.wants_full_paths();
         subr::makecn(kcn, kcred, name, full);
     }
 
     /// Sends a request about this file and waits for the outcome.
     fn ask<T: Message>(&self, request: &mut Request<T>) -> Result<()> {
-        request.ask(&self.mount, [Some(&self.node), None])
+        request.ask(self.mount(), [Some(&self.node), None])
     }
 }
 

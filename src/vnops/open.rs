@@ -25,7 +25,7 @@ pub fn open(file: &File, mode: i32, cred: &Cred<'_>) -> Result<()> {
     }
     if file.handles(VnOp::Close) {
         // Who closes it does not wait.
-        drop(file.mount.msgif.make_room(0)?);
+        drop(file.mount().msgif.make_room(0)?);
     }
     if !file.handles(VnOp::Open) {
         return Ok(());
@@ -61,7 +61,7 @@ pub fn close(file: &File, fflag: i32, cred: &Cred<'_>) -> Result<()> {
     let message = request.body()?;
     message.fflag = fflag;
     subr::credcvt(&mut message.cred, cred);
-    request.forget(&file.mount);
+    request.forget(file.mount());
     Ok(())
 }
 
@@ -75,7 +75,7 @@ pub fn access(file: &File, mode: i32, cred: &Cred<'_>) -> Result<()> {
         .into_iter()
         .any(|vtype| file.node.is(vtype));
     if mode & ACCESS_WRITE != 0 && stored {
-        let readonly = file.mount.mp.is_readonly();
+        let readonly = file.mount().mp.is_readonly();
         if readonly || !file.handles(VnOp::Write) {
             return Err(Errno::EROFS);
         }
@@ -111,7 +111,7 @@ pub fn seek(file: &File, old: i64, new: i64, cred: &Cred<'_>) -> Result<()> {
 /// # Errors
 /// EOPNOTSUPP if its pages are not to be cached, else what the server says.
 pub fn mmap(file: &File, prot: i32, cred: &Cred<'_>) -> Result<()> {
-    if !file.mount.config.uses_pagecache() {
+    if !file.mount().config.uses_pagecache() {
         return Err(Errno::EOPNOTSUPP);
     }
     if !file.handles(VnOp::Mmap) {

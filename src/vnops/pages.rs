@@ -64,7 +64,7 @@ pub fn strategy(file: &File, buf: Buf) -> Result<()> {
     if !file.handles(op) {
         return fail(buf, Errno::EOPNOTSUPP);
     }
-    if buf.count() > file.mount.config.move_max() {
+    if buf.count() > file.mount().config.move_max() {
         return fail(buf, Errno::EIO);
     }
     if op == VnOp::Read {
@@ -104,10 +104,10 @@ fn read(file: &File, buf: Buf) -> Result<()> {
         Err(error) => return fail(buf, error),
     };
     if buf.is_async() {
-        request.complete(&file.mount, Completion::Read(buf));
+        request.complete(file.mount(), Completion::Read(buf));
         return Ok(());
     }
-    let (buf, read) = request.ask_into(&file.mount, &file.node, buf);
+    let (buf, read) = request.ask_into(file.mount(), &file.node, buf);
     finish(buf.ok_or(Errno::ENXIO)?, read)
 }
 
@@ -123,7 +123,7 @@ fn write(file: &File, buf: Buf) -> Result<()> {
     }
     let forgets = forgets || file.vnode.is_dying();
     // On the queue it would take memory and give none back: it stays dirty.
-    if kern::is_pagedaemon() && file.mount.msgif.is_full() {
+    if kern::is_pagedaemon() && file.mount().msgif.is_full() {
         return fail(buf, Errno::ENOMEM);
     }
     let sleep = if forgets || kern::is_pagedaemon() {
@@ -146,11 +146,11 @@ fn write(file: &File, buf: Buf) -> Result<()> {
     };
     if forgets {
         // Nobody says whether that went well.
-        request.forget(&file.mount);
+        request.forget(file.mount());
         return finish(buf, Ok(()));
     }
     if buf.is_async() {
-        request.complete(&file.mount, Completion::Write(buf));
+        request.complete(file.mount(), Completion::Write(buf));
         return Ok(());
     }
     let left = file

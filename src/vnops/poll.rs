@@ -22,14 +22,14 @@ pub fn poll(file: &File, events: i32) -> i32 {
             state.revents &= !there;
             return there;
         }
+        file.node.record_poller(&state);
     }
-    file.node.record_poller();
     if let Ok(mut request) = file.request::<vn::Poll>() {
         if let Ok(message) = request.body() {
             message.events = events;
         }
         let poll = Poll::new(file.node.clone(), events);
-        request.complete(&file.mount, Completion::Poll(poll));
+        request.complete(file.mount(), Completion::Poll(poll));
     }
     0
 }

@@ -36,7 +36,7 @@ fn named<T: Named>(dir: &File, cookie: Cookie, name: &ComponentName<'_>) -> Resu
 
 /// Has the server take back what it made for the kernel, which could not use it.
 pub(super) fn undo<T: Named>(dir: &File, cookie: Cookie, name: &ComponentName<'_>) -> Result<()> {
-    named::<T>(dir, cookie, name)?.ask(&dir.mount, [None; 2])
+    named::<T>(dir, cookie, name)?.ask(dir.mount(), [None; 2])
 }
 
 /// Removes a name of a file that is no directory (VOP_REMOVE). `dir` is locked,
@@ -64,14 +64,14 @@ fn unlink<T: Named>(dir: &File, file: VnodeRef, name: &ComponentName<'_>) -> Res
         .and_then(|()| {
             let cookie = node.as_ref().ok_or(Errno::ENXIO)?.cookie;
             let mut request = named::<T>(dir, cookie, name)?;
-            request.send(&dir.mount);
+            request.send(dir.mount());
             Ok(request)
         });
     if *file != dir.vnode {
         file.unlock();
     }
-    sent?.wait(&dir.mount, [Some(&dir.node), node.as_deref()])?;
-    dir.node.touch(&dir.mount, Touch::CTIME | Touch::MTIME);
+    sent?.wait(dir.mount(), [Some(&dir.node), node.as_deref()])?;
+    dir.node.touch(Touch::CTIME | Touch::MTIME);
     Ok(())
 }
 
@@ -80,12 +80,12 @@ fn unlink<T: Named>(dir: &File, file: VnodeRef, name: &ComponentName<'_>) -> Res
 /// # Errors
 /// EOPNOTSUPP if the server does not handle it, else what the server says.
 pub fn link(dir: &File, file: &File, name: &ComponentName<'_>) -> Result<()> {
-    let mount = &dir.mount;
+    let mount = dir.mount();
     lookup::needs(dir, VnOp::Link, name)?;
     let mut request = named::<vn::Link>(dir, file.node.cookie, name)?;
     request.ask(mount, [Some(&dir.node), Some(&file.node)])?;
-    file.node.touch(mount, Touch::CTIME);
-    dir.node.touch(mount, Touch::CTIME | Touch::MTIME);
+    file.node.touch(Touch::CTIME);
+    dir.node.touch(Touch::CTIME | Touch::MTIME);
     Ok(())
 }
 
@@ -125,7 +125,7 @@ pub fn rename(rename: Rename<'_>) -> Result<()> {
 fn rename_locked(rename: &Rename<'_>) -> Result<()> {
     let from_dir = File::of_unlocked(*rename.from_dir)?;
     let to_dir = File::of(*rename.to_dir)?;
-    let mount = &from_dir.mount;
+    let mount = from_dir.mount();
     let mp = rename.file.mount();
     let elsewhere = |vnode: &VnodeRef| vnode.mount() != mp;
     if elsewhere(&rename.to_dir) || rename.over.as_ref().is_some_and(elsewhere) {
@@ -156,10 +156,10 @@ fn rename_locked(rename: &Rename<'_>) -> Result<()> {
         }
         rename.to_dir.purge_name(&rename.to);
     }
-    file.node.touch(mount, Touch::CTIME);
-    from_dir.node.touch(mount, Touch::CTIME | Touch::MTIME);
+    file.node.touch(Touch::CTIME);
+    from_dir.node.touch(Touch::CTIME | Touch::MTIME);
     if from_dir.vnode != to_dir.vnode {
-        to_dir.node.touch(mount, Touch::CTIME | Touch::MTIME);
+        to_dir.node.touch(Touch::CTIME | Touch::MTIME);
     }
     if mount.config.remembers_parents() {
         lookup::remember_parent(&file.node, &to_dir);

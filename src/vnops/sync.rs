@@ -22,7 +22,7 @@ pub fn fsync(file: &File, cred: &Cred<'_>, flags: i32, start: i64, end: i64) -> 
         return Ok(());
     }
     let wait = flags & WAIT != 0;
-    if !wait && file.mount.msgif.is_full() {
+    if !wait && file.mount().msgif.is_full() {
         return Err(Errno::EDEADLK);
     }
     let _sizing = if wait {
@@ -45,7 +45,7 @@ pub fn fsync(file: &File, cred: &Cred<'_>, flags: i32, start: i64, end: i64) -> 
     if wait && !file.vnode.is_dying() {
         return file.ask(&mut request);
     }
-    request.forget(&file.mount);
+    request.forget(file.mount());
     Ok(())
 }
 

@@ -206,8 +206,6 @@ impl Program {
             kernel.set_chaos(1 + u64::from(self.seed));
         }
 
-        kernel.set_mpsafe(self.mount & 16 == 0);
-
         interesting(true);
         let servers: Vec<_> = self
             .servers

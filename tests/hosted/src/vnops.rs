@@ -1,11 +1,10 @@
 //! The vnode operations, as the system calls of this kernel call them
-//! (`vnode_if.c`): each enters the kernel lock and calls the core's. What is
+//! (`vnode_if.c`): each calls the core's. What is
 //! behind the table for devices and fifos is left out (`world::Hosted::can`).
 //!
 //! Below that are requests that no system call makes, for tests.
 
 use crate::kernel::{
-    big::KernelLock,
     buf::BufHold,
     component::ComponentHold,
     fatal::kassert,
@@ -41,7 +40,6 @@ const ENXIO: Errno = Errno::ENXIO;
 
 /// One operation: what the core's function says.
 fn op(call: impl FnOnce() -> i32) -> Result<()> {
-    let _kernel = KernelLock::enter_for_fs();
     let error = call();
     let known = (0..=Errno::LAST).contains(&error) || error == Errno::EJUSTRETURN.get();
     kassert!(known, "the core let errno {error} through");
@@ -153,11 +151,14 @@ pub(crate) fn symlink(
     vnode_of(|vpp| unsafe { entry::puffs_rs_symlink(dvp, vpp, cnp, vap, target.as_ptr()) })
 }
 
-/// VOP_READLINK.
+/// VOP_READLINK, which has the vnode locked.
 pub(crate) fn readlink(vnode: &VnodeRef, cred: *mut kauth_cred) -> Result<Vec<u8>> {
     let uio = UioHold::read(0, MAXPATHLEN);
+    vnode.lock(true, true)?;
     // SAFETY: a live vnode, a uio and a credential.
-    op(|| unsafe { entry::puffs_rs_readlink(vnode.raw(), uio.raw(), cred) })?;
+    let done = op(|| unsafe { entry::puffs_rs_readlink(vnode.raw(), uio.raw(), cred) });
+    Vnode::unlock(vnode);
+    done?;
     Ok(uio.take())
 }
 
@@ -314,7 +315,6 @@ fn special(vnode: &VnodeRef, accessed: bool, modified: bool) -> Result<()> {
     if vnode.rdev().is_none() && !vnode.is_fifo() {
         return Ok(());
     }
-    let _kernel = KernelLock::enter_for_fs();
     // SAFETY: a live vnode.
     unsafe { entry::puffs_rs_markupdate(vnode.raw(), accessed, modified) };
     Err(ENXIO)
@@ -466,7 +466,6 @@ pub(crate) fn vptofh(
     vnode: &VnodeRef,
     room: usize,
 ) -> std::result::Result<Vec<u8>, (Errno, usize)> {
-    let _kernel = KernelLock::enter();
     let mut handle = crate::kernel::Fenced::new(room);
     let mut size = room;
     // SAFETY: a live vnode, and as much room as `size` says.
@@ -488,8 +487,7 @@ const POLL_ALWAYS: i32 = (sys::PK_POLLERR | sys::PK_POLLHUP) as i32;
 pub fn poll_file(vnode: &VnodeRef, events: i32, wait: bool) -> Result<i32> {
     loop {
         let node = vnode.node();
-        let there = vnode.mount().with_trans_for_fs(|| {
-            let _kernel = KernelLock::enter_for_fs();
+        let there = vnode.mount().with_trans(|| {
             // SAFETY: a live vnode.
             unsafe { entry::puffs_rs_poll(vnode.raw(), events | POLL_ALWAYS) }
         });
@@ -562,12 +560,12 @@ impl Asking {
     }
 
     fn send(&mut self) {
-        self.sent = self.file.mount.send(&mut self.park);
+        self.sent = self.file.node.mount.send(&mut self.park);
     }
 
     fn wait(&mut self) -> Result<()> {
         let nodes = [Some(&*self.file.node), None];
-        let mount = &self.file.mount;
+        let mount = &self.file.node.mount;
         mount.receive(&mut self.park, self.sent, nodes)
     }
 }
@@ -586,8 +584,7 @@ pub fn request<T: Message, R>(
     fill: impl FnOnce(&mut T, &mut [u8]),
     read: impl FnOnce(&T, &[u8]) -> R,
 ) -> Result<R> {
-    vnode.mount().with_trans_for_fs(|| {
-        let _kernel = KernelLock::enter_for_fs();
+    vnode.mount().with_trans(|| {
         let mut asking = Asking::of(vnode, more, delta, false, fill)?;
         asking.send();
         asking.wait()?;
@@ -605,7 +602,6 @@ pub fn forget_request<T: Message>(
     vnode: &VnodeRef,
     fill: impl FnOnce(&mut T, &mut [u8]),
 ) -> Result<()> {
-    let _kernel = KernelLock::enter();
     Asking::of(vnode, 0, 0, true, fill)?.send();
     Ok(())
 }
@@ -637,7 +633,6 @@ impl Call {
         delta: usize,
         forget: bool,
     ) -> Result<Call> {
-        let _kernel = KernelLock::enter();
         let start = size_of::<Req>();
         let len = message.len();
         assert!(len >= start, "a message of {len} bytes");
@@ -668,7 +663,6 @@ impl Call {
 
     /// Waits for the outcome: that, and the message as it is then.
     pub fn finish(mut self) -> (Result<()>, Vec<u8>) {
-        let _kernel = KernelLock::enter();
         let outcome = self.asking.wait();
         // SAFETY: as in `id`, and nobody else has it now but to read it.
         let bytes = unsafe { std::slice::from_raw_parts(self.memory, self.len) };

@@ -57,14 +57,6 @@ const FILE: Cookie = Cookie(0x5000);
 const ENXIO: i32 = Errno::ENXIO.get();
 const EINTR: i32 = Errno::EINTR.get();
 
-/// A mount whose callers do without the kernel lock: with it, one would never
-/// come between another's enqueue and wait.
-fn safe() -> Bench {
-    let bench = Bench::new();
-    bench.kernel.set_mpsafe(true);
-    bench
-}
-
 /// A request that waits for the server and locks nothing.
 fn seek(bench: &Bench, root: &VnodeRef) -> Task<Result<()>> {
     let root = root.again();
@@ -158,7 +150,7 @@ fn server<T: Send + 'static>(
 #[test]
 fn a_caller_has_its_reply_or_the_servers_death() {
     model(|| {
-        let bench = safe();
+        let bench = Bench::new();
         let root = bench.root();
         explore(|| {
             let thread = server(&bench, |client| serve(&client, 1));
@@ -181,7 +173,7 @@ fn a_caller_has_its_reply_or_the_servers_death() {
 #[test]
 fn a_caller_who_leaves_hinders_nobody() {
     model(|| {
-        let bench = safe();
+        let bench = Bench::new();
         let root = bench.root();
         explore(|| {
             let left = Arc::new(AtomicBool::new(false));
@@ -211,7 +203,7 @@ fn a_caller_who_leaves_hinders_nobody() {
 #[test]
 fn a_request_that_was_taken_back_is_not_sent() {
     model(|| {
-        let bench = safe();
+        let bench = Bench::new();
         let root = bench.root();
         let call = seek(&bench, &root).until_asleep(WAITS);
         explore(|| {
@@ -240,7 +232,7 @@ fn a_request_that_was_taken_back_is_not_sent() {
 #[test]
 fn a_reply_is_not_lost_to_a_signal() {
     model(|| {
-        let bench = safe();
+        let bench = Bench::new();
         let root = bench.root();
         explore(|| {
             let thread = server(&bench, |client| serve(&client, 1));
@@ -259,7 +251,7 @@ fn a_reply_is_not_lost_to_a_signal() {
 #[test]
 fn a_request_that_is_copied_out_stays() {
     model(|| {
-        let bench = safe();
+        let bench = Bench::new();
         let root = bench.root();
         explore(|| {
             let left = Arc::new(AtomicBool::new(false));
@@ -282,7 +274,7 @@ fn a_request_that_is_copied_out_stays() {
 #[test]
 fn a_request_that_is_copied_out_outlives_its_mount() {
     model(|| {
-        let bench = safe();
+        let bench = Bench::new();
         let root = bench.root();
         explore(|| {
             let mount = bench.mount.clone();
@@ -312,7 +304,7 @@ fn a_request_that_is_copied_out_outlives_its_mount() {
 #[test]
 fn a_reader_who_leaves_takes_no_wakeup_along() {
     model(|| {
-        let bench = safe();
+        let bench = Bench::new();
         let root = bench.root();
         let leaves = server(&bench, |client| serve(&client, usize::MAX)).until_asleep(READS);
         let stays = server(&bench, |client| serve(&client, usize::MAX)).until_asleep(READS);
@@ -332,7 +324,7 @@ fn a_reader_who_leaves_takes_no_wakeup_along() {
 #[test]
 fn a_reader_of_a_device_that_was_polled_serves_everybody() {
     model(|| {
-        let bench = safe();
+        let bench = Bench::new();
         let file = bench.file("f", FILE, Vtype::Reg, 8192);
         polls_once(&bench);
         let reader = server(&bench, |client| serve(&client, usize::MAX)).until_asleep(READS);
@@ -355,7 +347,6 @@ fn a_reader_of_a_device_that_was_polled_serves_everybody() {
 fn who_watches_the_device_is_told_of_a_request() {
     model(|| {
         let kernel = Kernel::boot();
-        kernel.set_mpsafe(true);
         let server = User::new("server");
         let user = User::new("user");
         let client = server.run(|_| Client::open());
@@ -386,7 +377,7 @@ fn who_watches_the_device_is_told_of_a_request() {
 #[test]
 fn a_completion_runs_once() {
     model(|| {
-        let bench = safe();
+        let bench = Bench::new();
         let file = bench.file("f", FILE, Vtype::Reg, 8192);
         explore(|| {
             let thread = server(&bench, |client| serve(&client, 1));
@@ -411,7 +402,6 @@ fn narrow() -> (Bench, [Arc<File>; 2]) {
     let mut args = quiet_args();
     args.flags |= KFLAG_WTCACHE;
     let bench = Bench::with(&args);
-    bench.kernel.set_mpsafe(true);
     let files = [("f", 0x5000), ("g", 0x6000)].map(|(name, cookie)| {
         let call = bench.call(move |user| user.open(&format!("{MNT}/{name}"), Open::WRITE));
         bench.answer_lookup(Cookie(cookie), Vtype::Reg, 0);
@@ -485,7 +475,7 @@ fn who_leaves_while_he_waits_for_room_keeps_nobody_from_it() {
 #[test]
 fn a_poller_is_woken_by_any_answer_and_by_the_end() {
     model(|| {
-        let bench = safe();
+        let bench = Bench::new();
         let root = bench.root();
         explore(|| {
             let threads = [0; 2].map(|_| server(&bench, |client| serve(&client, usize::MAX)));
@@ -513,7 +503,7 @@ fn a_poller_is_woken_by_any_answer_and_by_the_end() {
 #[test]
 fn a_request_that_is_read_in_part_fails_with_the_server() {
     model(|| {
-        let bench = safe();
+        let bench = Bench::new();
         let root = bench.root();
         explore(|| {
             let thread = server(&bench, |client| client.file().read(&mut [0; 8]).is_ok());
@@ -542,7 +532,7 @@ fn a_request_that_is_read_in_part_fails_with_the_server() {
 #[test]
 fn the_service_thread_answers_once_and_ends() {
     model(|| {
-        let bench = safe();
+        let bench = Bench::new();
         explore(|| {
             let answers = Arc::new([const { AtomicUsize::new(0) }; 3]);
             let counted = answers.clone();
@@ -584,7 +574,7 @@ fn the_service_thread_answers_once_and_ends() {
 #[test]
 fn a_flush_is_answered_when_the_unmount_fails() {
     model(|| {
-        let bench = safe();
+        let bench = Bench::new();
         explore(|| {
             bench.kernel.fail_next(Kind::Unmount);
             let asks = server(&bench, |client| {
@@ -618,7 +608,7 @@ fn a_flush_is_answered_when_the_unmount_fails() {
 #[test]
 fn an_unmount_ends_that_the_server_exits_on() {
     model(|| {
-        let bench = safe();
+        let bench = Bench::new();
         explore(|| {
             let thread = server(&bench, |client| loop {
                 let Ok(request) = client.read() else { return };
@@ -643,7 +633,7 @@ fn an_unmount_ends_that_the_server_exits_on() {
 #[test]
 fn a_mount_that_stays_forgets_the_device() {
     model(|| {
-        let bench = safe();
+        let bench = Bench::new();
         let file = bench.file("f", FILE, Vtype::Reg, 8192);
         bench.kernel.fail_next(Kind::Unmount);
         polls_once(&bench);
@@ -668,7 +658,7 @@ fn a_mount_that_stays_forgets_the_device() {
 #[test]
 fn an_unmount_waits_for_who_is_inside() {
     model(|| {
-        let bench = safe();
+        let bench = Bench::new();
         explore(|| {
             let thread = server(&bench, |client| serve(&client, usize::MAX));
             let calls = [0; 2].map(|_| bench.call(|user| user.statvfs(MNT).is_ok()));

@@ -1,4 +1,8 @@
 //! The kernel lock (`KERNEL_LOCK`): recursive, and given up by whoever sleeps.
+//!
+//! The device works inside it. Operations on files and file systems do not, as puffs
+//! says that it is safe (`IMNT_MPSAFE`), nor do mount(2) and unmount(2), as on NetBSD
+//! 10; before, those are inside it.
 
 use super::{
     chaos,
@@ -6,13 +10,7 @@ use super::{
     registry::lock,
 };
 use crate::rt::{self, wait_for, Waiters};
-use std::{
-    cell::Cell,
-    sync::{
-        atomic::{AtomicBool, Ordering},
-        Mutex,
-    },
-};
+use std::{cell::Cell, sync::Mutex};
 
 struct State {
     held: bool,
@@ -23,18 +21,6 @@ static STATE: Mutex<State> = Mutex::new(State {
     held: false,
     waiters: Waiters::new(),
 });
-
-/// File systems do without the kernel lock (`MNT_MPSAFE`, for all).
-static MPSAFE: AtomicBool = AtomicBool::new(false);
-
-pub(crate) fn set_mpsafe(mpsafe: bool) {
-    MPSAFE.store(mpsafe, Ordering::Relaxed);
-}
-
-/// Do they?
-pub(crate) fn is_mpsafe() -> bool {
-    MPSAFE.load(Ordering::Relaxed)
-}
 
 rt::thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
@@ -50,12 +36,6 @@ impl KernelLock {
         }
         DEPTH.set(DEPTH.get() + 1);
         KernelLock
-    }
-
-    /// Enters it for an operation on a file or on a mounted file system,
-    /// unless those do without.
-    pub(crate) fn enter_for_fs() -> Option<KernelLock> {
-        (!is_mpsafe()).then(KernelLock::enter)
     }
 }
 

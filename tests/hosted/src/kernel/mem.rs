@@ -80,14 +80,11 @@ pub(super) unsafe fn give(start: *mut u8, size: usize, what: &str) {
 }
 
 /// Somebody waits for memory, or might have to: others may have the kernel lock
-/// meanwhile. Where file systems do not do without, it stands for transactions
-/// as well (see `Mount::with_trans_for_fs`), which are not given up.
+/// meanwhile.
 fn may_sleep(what: &str) {
     sync::assert_sleepable(what);
-    if big::is_mpsafe() {
-        let kernel_lock = big::give_up();
-        big::take_back(kernel_lock);
-    }
+    let kernel_lock = big::give_up();
+    big::take_back(kernel_lock);
 }
 
 pub(crate) fn kmem_count() -> Count {

@@ -42,7 +42,6 @@ pub use lwp::{
     SIGUSR1,
 };
 pub use mem::Count;
-pub use node::on_record;
 pub use pages::PAGE;
 pub use putter::{CopyHook, PutterFile, FRAME_MAX};
 pub use vfs::{
@@ -112,7 +111,6 @@ impl Kernel {
         );
         let watchdog = Watchdog::new(limit);
         chaos::set(0);
-        big::set_mpsafe(false);
         console::set_debug(0);
         lwp::set_queue_limit(0);
         faults::set(None);
@@ -137,14 +135,6 @@ impl Kernel {
     /// Has threads give way at random, and sleeps end for no reason.
     pub fn set_chaos(&self, seed: u64) {
         chaos::set(seed);
-    }
-
-    /// Has operations on files run without the kernel lock, as they would on a
-    /// file system that says it is safe (`MNT_MPSAFE`); mount(2), unmount(2)
-    /// and the device keep it. The core must not rely on the lock there, and
-    /// with it most that could happen at once does not.
-    pub fn set_mpsafe(&self, mpsafe: bool) {
-        big::set_mpsafe(mpsafe);
     }
 
     /// Moves the clock on.

@@ -13,7 +13,6 @@ use puffs_rs::kern::{
     Errno, Result,
 };
 use std::{
-    cell::RefCell,
     collections::BTreeMap,
     ffi::c_void,
     ptr,
@@ -86,16 +85,6 @@ impl Node {
     }
 }
 
-thread_local! {
-    static RECORDING: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
-}
-
-/// Has `hook` called when the calling thread is about to be recorded as one that
-/// polls a file (selrecord(9)): it has seen that nothing is there.
-pub fn on_record(hook: impl FnOnce() + 'static) {
-    RECORDING.set(Some(Box::new(hook)));
-}
-
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_node_pool_init(size: usize) {
     kassert!(size != 0, "nodes of no size");
@@ -149,14 +138,13 @@ pub(crate) unsafe extern "C" fn pk_node_detach(vp: *mut sys::vnode) {
 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_vnode_node(vp: *mut sys::vnode) -> *mut c_void {
-    ptr::with_exposed_provenance_mut(vnode::of(vp).data())
+    let vnode = vnode::of(vp);
+    vnode.assert_node_kept();
+    ptr::with_exposed_provenance_mut(vnode.data())
 }
 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_node_selrecord(rs: *mut c_void) {
-    if let Some(hook) = RECORDING.take() {
-        hook();
-    }
     let node = of(rs);
     lock(&node.recorded).insert(lwp::current().lid(), node.notified());
 }

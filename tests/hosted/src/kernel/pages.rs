@@ -7,7 +7,6 @@
 //! NetBSD 10.
 
 use super::{
-    big::KernelLock,
     buf::BufHold,
     fatal::kassert,
     faults::{self, Kind},
@@ -54,7 +53,7 @@ struct Page {
 pub(crate) struct Pages {
     /// `vmobjlock`: inside, VOP_GETPAGES and VOP_PUTPAGES are called, and leave
     /// it.
-    object: Arc<KMutex>,
+    pub(super) object: Arc<KMutex>,
     map: Mutex<BTreeMap<u64, Page>>,
 }
 
@@ -133,7 +132,6 @@ fn count(size: i64) -> u64 {
 
 /// How much of a file a VOP_STRATEGY moves (VOP_BMAP).
 fn run_max(vnode: &Vnode) -> usize {
-    let _kernel = KernelLock::enter_for_fs();
     // SAFETY: a live vnode.
     let max = unsafe { entry::puffs_rs_move_max(vnode.raw()) };
     (max as usize / BLOCK * BLOCK).max(BLOCK)
@@ -141,7 +139,6 @@ fn run_max(vnode: &Vnode) -> usize {
 
 /// VOP_STRATEGY. What goes wrong is in the buffer.
 pub(crate) fn strategy(vnode: &Vnode, buf: *mut sys::buf) {
-    let _kernel = KernelLock::enter_for_fs();
     // SAFETY: a live vnode, and a buffer that the operation takes over.
     unsafe { entry::puffs_rs_strategy(vnode.raw(), buf) };
 }
@@ -161,7 +158,6 @@ fn fault(vnode: &Arc<Vnode>, pages: Range<u64>) -> Result<()> {
         pages: pages.start..pages.end.min(pages.start + WINDOW),
     };
     let call = ptr::from_ref(&args).cast_mut().cast::<pk_vop>();
-    let _kernel = KernelLock::enter_for_fs();
     vnode.pages.object.enter();
     // SAFETY: a live vnode, inside its pages' lock, and arguments that stay
     // until the operation returns.

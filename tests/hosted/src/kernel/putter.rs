@@ -537,8 +537,11 @@ pub(crate) unsafe extern "C" fn pk_putter_detach(pi: *mut putter_instance) {
 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn pk_putter_notify(pi: *mut putter_instance) {
-    // Who sends may do without the kernel lock.
     chaos::point();
+    kassert!(
+        super::big::held(),
+        "pollers of the device told without the kernel lock"
+    );
     // The core must not use an instance that was detached and closed.
     let instance = INSTANCES.get(pi);
     lwp::wakeup_all(instance.handle);

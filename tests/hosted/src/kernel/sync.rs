@@ -167,13 +167,13 @@ impl KMutex {
         result
     }
 
+    /// Is the calling thread inside?
+    pub(crate) fn is_mine(&self) -> bool {
+        lock(&self.state).owner == Some(lwp::current().lid())
+    }
+
     pub(crate) fn assert_mine(&self) {
-        let me = lwp::current().lid();
-        kassert!(
-            lock(&self.state).owner == Some(me),
-            "{:?} mutex is not held",
-            self.class
-        );
+        kassert!(self.is_mine(), "{:?} mutex is not held", self.class);
     }
 
     pub(crate) fn destroy(&self) {

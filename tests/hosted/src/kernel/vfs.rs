@@ -2,7 +2,6 @@
 //! transactions (`fstrans(9)`) by which an unmount keeps everybody else out.
 
 use super::{
-    big::{self, KernelLock},
     cache,
     fatal::{fatal, kassert},
     faults::{self, Kind},
@@ -264,16 +263,6 @@ impl Mount {
         lwp::wakeup_all(self.channel());
     }
 
-    /// Runs `f` inside the file system if file systems do without the kernel
-    /// lock; else that keeps an unmount away.
-    pub(crate) fn with_trans_for_fs<R>(&self, f: impl FnOnce() -> R) -> R {
-        if big::is_mpsafe() {
-            self.with_trans(f)
-        } else {
-            f()
-        }
-    }
-
     /// Runs `f` inside the file system.
     pub(crate) fn with_trans<R>(&self, f: impl FnOnce() -> R) -> R {
         // It waits, so it does not fail.
@@ -337,7 +326,6 @@ impl Mount {
     /// # Errors
     /// What the file system says.
     pub fn vfs_statvfs(&self, out: &mut StatvfsBuf) -> Result<()> {
-        let _kernel = KernelLock::enter();
         // SAFETY: a live mount, and room for the answer.
         Errno::check(unsafe { entry::puffs_vfsop_statvfs(self.raw(), ptr::from_mut(out).cast()) })
     }
@@ -347,14 +335,12 @@ impl Mount {
     /// # Errors
     /// What the file system says.
     pub(crate) fn vfs_sync(&self, waitfor: i32, cred: *mut sys::kauth_cred) -> Result<()> {
-        let _kernel = KernelLock::enter();
         // SAFETY: a live mount and a credential.
         Errno::check(unsafe { entry::puffs_vfsop_sync(self.raw(), waitfor, cred) })
     }
 
     /// `VFS_ROOT`: locked.
     pub(crate) fn vfs_root(&self) -> Result<VnodeRef> {
-        let _kernel = KernelLock::enter();
         let mut vp = ptr::null_mut();
         // SAFETY: a live mount and a place for the vnode.
         Errno::check(unsafe { entry::puffs_vfsop_root(self.raw(), &mut vp) })?;
@@ -363,7 +349,6 @@ impl Mount {
 
     /// `VFS_FHTOVP`: locked. `fid` is a whole handle.
     pub(crate) fn vfs_fhtovp(&self, fid: &mut [u8]) -> Result<VnodeRef> {
-        let _kernel = KernelLock::enter();
         let mut vp = ptr::null_mut();
         // SAFETY: a live mount, a whole handle, a place for the vnode.
         Errno::check(unsafe {
@@ -380,7 +365,6 @@ impl Mount {
         namespace: i32,
         name: Option<&CStr>,
     ) -> Result<()> {
-        let _kernel = KernelLock::enter();
         let name = name.map_or(ptr::null(), CStr::as_ptr);
         // SAFETY: a live mount, a vnode or none, a C string or none.
         Errno::check(unsafe { entry::puffs_vfsop_extattrctl(self.raw(), cmd, vp, namespace, name) })
@@ -449,7 +433,6 @@ pub fn mount(
     let mut len = args.len();
     mp.updating.enter();
     let mounted = {
-        let _kernel = KernelLock::enter();
         // SAFETY: a live mount, a C string or NULL, kernel memory of `len`
         // bytes.
         Errno::check(sync::making(&[Class::Message, Class::Sop], || unsafe {
@@ -487,7 +470,6 @@ pub fn mount(
         *lock(&mp.stat) = stat;
     }
     {
-        let _kernel = KernelLock::enter();
         // SAFETY: a live mount.
         unsafe { entry::puffs_vfsop_start(mp.raw(), 0) };
     }
@@ -497,7 +479,6 @@ pub fn mount(
 }
 
 fn vfs_unmount(mp: &Mount, flags: i32) -> Result<()> {
-    let _kernel = KernelLock::enter();
     // SAFETY: a live mount.
     Errno::check(unsafe { entry::puffs_vfsop_unmount(mp.raw(), flags) })
 }

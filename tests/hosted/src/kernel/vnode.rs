@@ -5,7 +5,6 @@
 //! who wants one waits.
 
 use super::{
-    big::KernelLock,
     cache,
     component::CredHold,
     fatal::{fatal, kassert},
@@ -268,7 +267,20 @@ impl Vnode {
     }
 
     pub(crate) fn detach(&self) {
-        self.interlock.with(|| self.inner(|inner| inner.node = 0));
+        let detach = || self.inner(|inner| inner.node = 0);
+        self.pages.object.with(|| self.interlock.with(detach));
+    }
+
+    /// Has the caller what keeps others from detaching the node: the interlock, the
+    /// lock of the pages, or the vnode's, or is it being reclaimed?
+    pub(crate) fn assert_node_kept(&self) {
+        let me = lwp::current().lid();
+        let locked = self
+            .inner(|inner| inner.locked_by == Some(me) || matches!(inner.life, Life::Reclaiming));
+        kassert!(
+            locked || self.interlock.is_mine() || self.pages.object.is_mine(),
+            "a node may be detached while it is looked for"
+        );
     }
 
     /// Locks it (`vn_lock(9)`).
@@ -607,13 +619,14 @@ fn get(mount: &Arc<Mount>, cookie: usize) -> Result<VnodeRef> {
         vnode.interlock.enter();
         vnode.change(Life::Loading, Life::Loaded);
         vnode.interlock.exit();
+        // Who saw it loading sleeps before it gives the index up.
+        drop(vcache());
         lwp::wakeup_all(LOADING);
         return Ok(VnodeRef(Some(vnode)));
     }
 }
 
 fn load(mount: &Mount, vnode: &Vnode, cookie: usize) {
-    let _kernel = KernelLock::enter_for_fs();
     let key = cookie.to_ne_bytes();
     let mut kept = ptr::null();
     // SAFETY: a live mount, a new vnode, a key, and a place for the new one.

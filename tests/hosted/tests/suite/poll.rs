@@ -2,7 +2,7 @@
 
 use puffs_hosted::{
     bench::{quiet_args, until, Bench},
-    kernel::{on_record, pause_until, VnodeRef},
+    kernel::VnodeRef,
     server::Frame,
     user::Task,
     vnops::poll_file,
@@ -10,10 +10,6 @@ use puffs_hosted::{
 use puffs_rs::{
     abi::{vn, Cookie, VnOp, Vtype, SETBACK_NOREF_N2},
     kern::Result,
-};
-use std::sync::{
-    atomic::{AtomicBool, Ordering},
-    Arc,
 };
 
 const FILE: Cookie = Cookie(0x5000);
@@ -200,38 +196,6 @@ fn an_error_and_a_wrong_answer_wake_those_who_were_not_asked_for() {
         drop(root);
         bench.finish();
     }
-}
-
-#[test]
-fn an_event_that_comes_while_a_poller_is_about_to_ask_wakes_it() {
-    let bench = Bench::new();
-    let root = bench.root();
-    glance(&bench, &root, IN);
-    let first = asked(&bench, IN);
-    glance(&bench, &root, IN | OUT);
-    asked(&bench, IN | OUT);
-    // A poller has seen that there is nothing. Then the first poll is
-    // answered, before the poller is recorded; the second one still stands
-    // for it, and may never be answered.
-    let [about_to, answered] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
-    let (mine, theirs) = (about_to.clone(), answered.clone());
-    let vnode = root.again();
-    let call = bench.call(move |_| {
-        on_record(move || {
-            mine.store(true, Ordering::Release);
-            pause_until(|| theirs.load(Ordering::Acquire));
-        });
-        poll_file(&vnode, IN, true)
-    });
-    until("the poller to be recorded", || {
-        about_to.load(Ordering::Acquire)
-    });
-    bench.send(&answer(&first, IN));
-    answered.store(true, Ordering::Release);
-    assert_eq!(call.join(), Ok(IN));
-    bench.assert_quiet();
-    drop(root);
-    bench.finish();
 }
 
 #[test]

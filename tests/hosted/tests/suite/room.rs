@@ -146,7 +146,6 @@ fn what_the_server_read_and_did_not_answer_counts() {
 fn of_two_writers_one_finds_room() {
     for _ in 0..100 {
         let bench = bench();
-        bench.kernel.set_mpsafe(true);
         let files = [open(&bench, "f", FILE), open(&bench, "g", OTHER)];
         bench.kernel.set_queue_limit(1);
         let writers = files.each_ref().map(|file| write(&bench, file, 0));
