@@ -29,10 +29,6 @@ impl Mount {
         if whole && matches!(class, Some(OpClass::Vfs | OpClass::Vn)) {
             return self.msgif.reply(self, &header, frame);
         }
-        // The service thread's queue is there as long as the mount is.
-        let Some(_user) = self.msgif.user() else {
-            return;
-        };
         match class {
             _ if !whole => self.refuse(&header, Errno::EINVAL),
             Some(OpClass::Flush) => match Flush::read_from_bytes(frame) {
@@ -96,18 +92,8 @@ impl MsgIf {
         // inside the lock.
         let waker = end.wake.then(|| park.waker());
         let park = (!end.wake).then_some(park);
-        if end.completion.is_none() && end.fault.is_none() {
-            drop(queues);
-            drop(park);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-            return;
-        }
-
-        // The mount must outlive the rest.
-        queues.users += 1;
         drop(queues);
+        drop(park);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -122,8 +108,6 @@ impl MsgIf {
             }
             (None, _) => {}
         }
-        drop(park);
-        self.release();
     }
 }
 

@@ -106,7 +106,7 @@ pub struct MsgIf {
     queues: Mutex<Queues>,
     /// Where readers of the device wait for requests.
     readers: CondVar,
-    /// Where unmounting waits for users to leave, and closing for unmounting.
+    /// Where closing waits for mounting and unmounting.
     changes: CondVar,
     /// Where those wait who would have more under way than may be.
     room: CondVar,
@@ -134,8 +134,6 @@ pub(crate) struct Queues {
     /// At the server, by id.
     pending: Table<Park>,
     next_id: u64,
-    /// Threads inside that use the mount (C: `pmp_refcount`).
-    users: usize,
     notices: usize,
     /// What counts for the limit of the queue.
     load: room::Load,
@@ -155,8 +153,7 @@ pub struct Outgoing {
 #[must_use]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sent {
-    /// Its sender has to [wait](MsgIf::wait), and is a user of the mount until
-    /// then.
+    /// Its sender has to [wait](MsgIf::wait).
     Waiting,
     /// Not at all: nobody wants to know, or it failed at once.
     Over(Outcome),
@@ -179,15 +176,6 @@ impl Failed {
     }
 }
 
-/// A user of the mount, until it is dropped.
-struct User<'a>(&'a MsgIf);
-
-impl Drop for User<'_> {
-    fn drop(&mut self) {
-        self.0.release();
-    }
-}
-
 impl MsgIf {
     /// The message state of a mount that is being made. `None` if memory is
     /// short.
@@ -201,7 +189,6 @@ impl MsgIf {
                 sending: List::new(),
                 pending: Table::new(BUCKETS, Sleep::Yes)?,
                 next_id: 1,
-                users: 0,
                 notices: 0,
                 load: room::Load::default(),
             }),
@@ -230,31 +217,6 @@ impl MsgIf {
             queues.status = Status::Running;
         }
         self.changes.broadcast();
-    }
-
-    /// The caller stops being a user of the mount (C: `puffs_mp_release`).
-    fn release(&self) {
-        self.leave(&mut self.queues.lock());
-    }
-
-    /// The same inside the message lock.
-    fn leave(&self, queues: &mut Guard<'_, Queues>) {
-        queues.users -= 1;
-        if queues.users == 0 && queues.status == Status::Dying {
-            self.changes.broadcast();
-        }
-    }
-
-    /// Counts the caller as a user of the mount, which is not taken down while
-    /// the result exists (C: `puffs_mp_reference`). `None` if it is being
-    /// taken down already.
-    fn user(&self) -> Option<User<'_>> {
-        let mut queues = self.queues.lock();
-        if queues.status == Status::Dying {
-            return None;
-        }
-        queues.users += 1;
-        Some(User(self))
     }
 
     /// Sends a request on its way (C: `puffs_msg_enqueue`). The completion of one
@@ -346,7 +308,7 @@ impl MsgIf {
     }
 
     /// Puts a prepared park on the queue, or fails it. True: those that poll the
-    /// device are to be told. For the wait, the caller is counted as a user.
+    /// device are to be told.
     fn submit(
         &self,
         queues: &mut Guard<'_, Queues>,
@@ -399,7 +361,6 @@ impl MsgIf {
         // Who polls says so before it looks at the length.
         self.queued.store(queues.touser.len(), Ordering::SeqCst);
         let notify = self.polled.load(Ordering::SeqCst);
-        queues.users += usize::from(sent == Sent::Waiting);
         Ok((sent, notify))
     }
 
@@ -436,7 +397,6 @@ impl MsgIf {
             trace(&mut queues, "left by its caller", park);
             break Outcome::of(Errno::EINTR);
         };
-        self.leave(&mut queues);
         drop(queues);
         drop(mask);
         outcome
@@ -529,9 +489,7 @@ impl MsgIf {
             if nonblock {
                 return Err(Errno::EWOULDBLOCK);
             }
-            queues.users += 1;
             let woken = self.readers.wait_sig(queues);
-            self.leave(queues);
             if let Err(error) = woken {
                 // Whoever woke us may have meant one reader: pass it on.
                 if !queues.touser.is_empty() {
@@ -581,10 +539,6 @@ impl MsgIf {
             }
         }
         msgif.lighten(&mut queues, load);
-        if failed.is_some() {
-            // Unmounting waits for users, so the mount outlives the callback.
-            queues.users += 1;
-        }
         // Freeing the park is not for inside the lock.
         drop(queues);
         drop(park);
@@ -593,7 +547,6 @@ impl MsgIf {
         }
         if let Some((completion, error)) = failed {
             run_failed(completion, error);
-            msgif.release();
         }
     }
 
@@ -676,15 +629,6 @@ impl MsgIf {
         self.changes.broadcast();
     }
 
-    /// Waits until no thread uses the mount any more; only after
-    /// [`userdead`](Self::userdead), which makes them leave.
-    pub fn drain(&self) {
-        let mut queues = self.queues.lock();
-        while queues.users != 0 {
-            self.changes.wait(&mut queues);
-        }
-    }
-
     /// The mount is taken down: from now on nothing of it is touched.
     pub fn finish_unmount(&self) {
         let mut queues = self.queues.lock();
@@ -709,12 +653,10 @@ impl MsgIf {
         while queues.status == Status::Mounting && !queues.gone {
             self.changes.wait(&mut queues);
         }
-        queues.users += 1;
         drop(queues);
         self.userdead();
 
         queues = self.queues.lock();
-        self.leave(&mut queues);
         if queues.unmounting || queues.gone {
             while queues.unmounting && !queues.gone {
                 self.changes.wait(&mut queues);
@@ -817,11 +759,10 @@ fn trace_at(level: i32, queues: &mut Guard<'_, Queues>, what: &str, park: &Ref<P
     }
     if level > 1 {
         kern::debug(format_args!(
-            "to the server {}, being read {}, at the server {}, users {}",
+            "to the server {}, being read {}, at the server {}",
             queues.touser.len(),
             queues.sending.len(),
             queues.pending.len(),
-            queues.users,
         ));
     }
 }

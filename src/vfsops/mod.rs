@@ -114,7 +114,6 @@ fn take_down(mount: &Mount) {
     mount.msgif.quiesce();
     // Sends everybody off who waits for the server, and lets nobody in.
     mount.msgif.userdead();
-    mount.msgif.drain();
     // After this the device makes no call any more.
     mount.msgif.putter.detach();
     // The thread may have been at work for a node; it is not after this.

@@ -83,10 +83,10 @@ impl World for Hosted {
     }
 
     fn process(&self, name: &str) -> Arc<dyn Process> {
-        Arc::new(HostedProcess {
+        Arc::new(HostedProcess(Arc::new(Descriptors {
             user: User::superuser(name),
-            files: Arc::default(),
-        })
+            files: Mutex::default(),
+        })))
     }
 
     fn finish(&self) -> std::result::Result<(), String> {
@@ -98,46 +98,48 @@ impl World for Hosted {
     }
 }
 
-type Files = Arc<Mutex<BTreeMap<Fd, Arc<user::File>>>>;
-
-struct HostedProcess {
+/// What a process has open. It is closed when the test and the last of its threads
+/// have no use for the process any more.
+struct Descriptors {
     user: User,
-    files: Files,
+    files: Mutex<BTreeMap<Fd, Arc<user::File>>>,
 }
+
+impl Drop for Descriptors {
+    fn drop(&mut self) {
+        let files = std::mem::take(&mut *lock(&self.files));
+        self.user.run(|_| drop(files));
+    }
+}
+
+struct HostedProcess(Arc<Descriptors>);
 
 impl Process for HostedProcess {
     fn spawn(&self, name: &str, work: Work) -> Box<dyn Thread> {
-        let files = self.files.clone();
-        Box::new(HostedThread(self.user.spawn(name, move |user| {
-            work(&HostedCalls { user, files });
+        let open = self.0.clone();
+        Box::new(HostedThread(self.0.user.spawn(name, move |user| {
+            work(&HostedCalls { user, open });
         })))
     }
 
     fn enter(&self, work: &mut dyn FnMut(&dyn Calls)) {
-        self.user.run(|user| {
+        self.0.user.run(|user| {
             work(&HostedCalls {
                 user,
-                files: self.files.clone(),
+                open: self.0.clone(),
             });
         });
     }
 
     fn open_device(&self) -> Result<Arc<dyn Device>> {
-        let client = self.user.run(|_| Client::open());
+        let client = self.0.user.run(|_| Client::open());
         Ok(Arc::new(HostedDevice {
-            user: self.user.clone(),
+            user: self.0.user.clone(),
             state: Mutex::new(State {
                 client: Some(client),
                 inside: Vec::new(),
             }),
         }))
-    }
-}
-
-impl Drop for HostedProcess {
-    fn drop(&mut self) {
-        let files = std::mem::take(&mut *lock(&self.files));
-        self.user.run(|_| drop(files));
     }
 }
 
@@ -243,17 +245,20 @@ fn ticks(limit: Duration) -> i32 {
 
 struct HostedCalls<'a> {
     user: &'a User,
-    files: Files,
+    open: Arc<Descriptors>,
 }
 
 impl HostedCalls<'_> {
     fn file(&self, file: Fd) -> Result<Arc<user::File>> {
-        lock(&self.files).get(&file).cloned().ok_or(errno(EBADF))
+        lock(&self.open.files)
+            .get(&file)
+            .cloned()
+            .ok_or(errno(EBADF))
     }
 
     /// A descriptor of an open file.
     fn keep(&self, file: user::File) -> Fd {
-        let mut files = lock(&self.files);
+        let mut files = lock(&self.open.files);
         let number = files.keys().next_back().map_or(3, |last| last + 1);
         files.insert(number, Arc::new(file));
         number
@@ -398,7 +403,7 @@ impl Calls for HostedCalls<'_> {
     }
 
     fn close(&self, file: Fd) -> Result<()> {
-        let file = lock(&self.files).remove(&file);
+        let file = lock(&self.open.files).remove(&file);
         file.map(drop).ok_or(errno(EBADF))
     }
 

@@ -654,9 +654,9 @@ fn a_mount_that_stays_forgets_the_device() {
 }
 
 /// Callers and a reader of the device, on a mount that is unmounted by force:
-/// all of them end, and nobody is inside when it is freed.
+/// all of them end, and what they use is there for as long.
 #[test]
-fn an_unmount_waits_for_who_is_inside() {
+fn an_unmount_with_somebody_inside_ends() {
     model(|| {
         let bench = Bench::new();
         explore(|| {
