@@ -205,6 +205,12 @@ impl Session<'_> {
                         (Outcome::Pass, _, Some(planned)) if planned != done => {
                             Outcome::Fail(format!("{done} of {planned} tests were run"))
                         }
+                        // What is left after a test may be nothing.
+                        (Outcome::Pass, ..)
+                            if step.output != Output::Text && done == 0 && after.is_none() =>
+                        {
+                            Outcome::Fail("no test was run".into())
+                        }
                         (outcome, ..) => outcome,
                     };
                 }

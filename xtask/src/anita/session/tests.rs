@@ -303,6 +303,19 @@ fn a_test_that_fails_is_what_fails_and_not_its_program() {
 }
 
 #[test]
+fn a_step_of_tests_that_runs_none_fails() {
+    for output in [Output::Tap, Output::Results] {
+        let nothing = vec![exits("sh steps/x.sh", 0, "./t_*: not found\n")];
+        let results = play(
+            &load_then("x", output),
+            [comes_up(), nothing, vec![exits("halt", 0, "")]],
+        );
+        let none = Outcome::Fail("no test was run".into());
+        assert_eq!(results[3], ("guest:x".into(), none));
+    }
+}
+
+#[test]
 fn a_program_that_ends_too_early_fails() {
     for (status, why) in [(0, "1 of 2 tests were run"), (134, "exit status 134")] {
         let work = vec![
