@@ -19,24 +19,29 @@ impl Mount {
     /// Takes one frame from the server (C: `puffs_msgif_dispatch`): a reply,
     /// or a request of the server's own.
     ///
-    /// Nothing in it is trusted, not even that it is a whole header.
+    /// Nothing in it is trusted, not even that it is a whole header. It is aligned as
+    /// memory of the kernel's is; one that is not has no whole header.
     pub fn dispatch(&self, frame: &[u8]) {
-        let (header, whole) = match Req::read_from_prefix(frame) {
+        let part;
+        let (header, whole) = match Req::ref_from_prefix(frame) {
             Ok((header, _)) => (header, true),
-            Err(_) => (part(frame), false),
+            Err(_) => {
+                part = what_there_is(frame);
+                (&part, false)
+            }
         };
         let class = OpClass::try_from(header.opclass & abi::OPCLASS_MASK).ok();
         if whole && matches!(class, Some(OpClass::Vfs | OpClass::Vn)) {
-            return self.msgif.reply(self, &header, frame);
+            return self.msgif.reply(self, header, frame);
         }
         match class {
-            _ if !whole => self.refuse(&header, Errno::EINVAL),
+            _ if !whole => self.refuse(header, Errno::EINVAL),
             Some(OpClass::Flush) => match Flush::read_from_bytes(frame) {
                 Ok(flush) => self.sop_flush(flush),
-                Err(_) => self.refuse(&header, Errno::EINVAL),
+                Err(_) => self.refuse(header, Errno::EINVAL),
             },
-            Some(OpClass::Unmount) => self.sop_unmount(header),
-            _ => self.refuse(&header, Errno::EOPNOTSUPP),
+            Some(OpClass::Unmount) => self.sop_unmount(*header),
+            _ => self.refuse(header, Errno::EOPNOTSUPP),
         }
     }
 
@@ -61,7 +66,7 @@ impl Mount {
 
 /// What there is of a header, and zeroes.
 #[cold]
-fn part(frame: &[u8]) -> Req {
+fn what_there_is(frame: &[u8]) -> Req {
     let mut header = Req::new_zeroed();
     let sent = frame.len().min(size_of::<Req>());
     header.as_mut_bytes()[..sent].copy_from_slice(&frame[..sent]);
