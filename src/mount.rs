@@ -14,9 +14,8 @@ use zerocopy::IntoBytes;
 /// A mount (C: `struct puffs_mount`).
 ///
 /// It is counted: by the kernel's mount until that is taken down, by its nodes, by the
-/// service thread, by each request that a reader of the device has, and by
-/// calls of the device while they run. What is left after the mount is gone
-/// touches [`msgif`](Self::msgif) only.
+/// service thread, and by calls of the device and of the file system while they
+/// run. Who is left when the mount is gone finds that in [`msgif`](Self::msgif).
 pub struct Mount {
     /// The kernel's mount. Its structure stays, whatever becomes of the file system:
     /// who waits for the server outside of a transaction may come back late.

@@ -344,7 +344,7 @@ fn get(mount: &Mount, file: FileInfo, existing: Existing) -> Result<(VnodeRef, N
 
 /// The node of a vnode that is only referenced: the interlock keeps reclaim
 /// from taking it away.
-pub fn node_of(vnode: Vnode) -> Option<NodeRef> {
+pub(crate) fn node_of(vnode: Vnode) -> Option<NodeRef> {
     vnode.with_interlock(|| Node::of(vnode))
 }
 

@@ -124,8 +124,7 @@ pub(crate) struct Queues {
     pub(crate) status: Status,
     /// An unmount is asking the server, or taking the mount down.
     unmounting: bool,
-    /// The mount was taken down; the kernel's structures are not ours any
-    /// more.
+    /// The mount was taken down; the kernel's has nothing of ours any more.
     gone: bool,
     /// To the server.
     touser: Queue<Park>,
@@ -629,7 +628,7 @@ impl MsgIf {
         self.changes.broadcast();
     }
 
-    /// The mount is taken down: from now on nothing of it is touched.
+    /// The mount is taken down: who waits for that goes on.
     pub fn finish_unmount(&self) {
         let mut queues = self.queues.lock();
         queues.gone = true;

@@ -251,7 +251,7 @@ impl Mount {
         }
     }
 
-    /// Says that the thread touches the mount no more.
+    /// Says that the thread does nothing for the mount any more.
     fn sop_leave(&self) {
         let mut queue = self.sop.queue.lock();
         queue.alive = false;
@@ -319,7 +319,8 @@ fn page_range(start: i64, end: i64, size: i64) -> Option<(i64, i64)> {
 impl kern::Thread for Mount {
     fn run(mount: &Arc<Mount>) {
         let end = mount.sop_work();
-        // From here on the mount may be taken down, and we are just a thread.
+        // From here on the mount may be taken down, and we are just a thread that has
+        // a reference to it.
         mount.sop_leave();
         if let End::Unmount = end {
             // Nobody to tell: the server has its answer.

@@ -175,7 +175,7 @@ fn flush_pages(mount: &Mount, waitfor: i32, cred: &Cred<'_>) -> Result<()> {
         if vnode.try_lock().is_err() {
             continue;
         }
-        let lazy = node::node_of(*vnode).filter(|_| waitfor == MNT_LAZY);
+        let lazy = Node::of(*vnode).filter(|_| waitfor == MNT_LAZY);
         let mark = |forgets| {
             if let Some(node) = &lazy {
                 node.state().forgets = forgets;
@@ -366,9 +366,9 @@ pub fn init() {
 }
 
 /// Could the module go? Mounts keep it by themselves; this is about what outlives
-/// its mount: calls of the device, operations that an unmount by force did not wait for and
-/// the service thread on their way out, and requests
-/// that the device may yet give back ([`msgif::sweep_stranded`]).
+/// its mount: calls of the device, operations that an unmount by force did not wait
+/// for and the service thread on their way out, and requests that the device may
+/// yet give back ([`msgif::sweep_stranded`]).
 pub fn is_quiet() -> bool {
     kern::with_kernel_lock(|| msgif::sweep_stranded() && !Mount::any())
 }

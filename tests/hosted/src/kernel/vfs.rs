@@ -432,13 +432,10 @@ pub fn mount(
     let kargs = Args::new(args);
     let mut len = args.len();
     mp.updating.enter();
-    let mounted = {
-        // SAFETY: a live mount, a C string or NULL, kernel memory of `len`
-        // bytes.
-        Errno::check(sync::making(&[Class::Message, Class::Sop], || unsafe {
-            entry::puffs_vfsop_mount(mp.raw(), user_path, kargs.start, &mut len)
-        }))
-    };
+    // SAFETY: a live mount, a C string or NULL, kernel memory of `len` bytes.
+    let mounted = Errno::check(sync::making(&[Class::Message, Class::Sop], || unsafe {
+        entry::puffs_vfsop_mount(mp.raw(), user_path, kargs.start, &mut len)
+    }));
     mp.getargs.store(false, Ordering::Release);
     mp.update.store(false, Ordering::Release);
     let answer = kargs.bytes()[..len.min(kargs.room)].to_vec();
@@ -469,10 +466,8 @@ pub fn mount(
     if mp.vfs_statvfs(&mut stat).is_ok() {
         *lock(&mp.stat) = stat;
     }
-    {
-        // SAFETY: a live mount.
-        unsafe { entry::puffs_vfsop_start(mp.raw(), 0) };
-    }
+    // SAFETY: a live mount.
+    unsafe { entry::puffs_vfsop_start(mp.raw(), 0) };
     mp.release();
     lwp::user_return();
     Ok((mp, answer))
