@@ -94,18 +94,33 @@ pub struct Room<'a> {
 
 impl Room<'_> {
     /// `len` zeroed bytes, but for a hole, as [`KBytes::zeroed_but`]: there if they
-    /// fit, and from the kernel else.
-    pub fn bytes(self, hole: Range<usize>, len: usize, sleep: Sleep) -> Option<KBytes> {
+    /// fit. Else they are from the kernel, and the room comes with them, not zeroed.
+    pub fn bytes(
+        self,
+        hole: Range<usize>,
+        len: usize,
+        sleep: Sleep,
+    ) -> Option<(KBytes, Option<KBytes>)> {
         if len == 0 || len > self.len {
-            return KBytes::zeroed_but(hole, len, sleep);
+            let bytes = KBytes::zeroed_but(hole, len, sleep)?;
+            let all = self.len;
+            return Some((bytes, self.first(all)));
+        }
+        let mut bytes = self.first(len)?;
+        bytes.zero_but(hole);
+        Some((bytes, None))
+    }
+
+    /// The first `len` bytes, as they are; `None` if there are not so many, or it is 0.
+    fn first(self, len: usize) -> Option<KBytes> {
+        if len == 0 || len > self.len {
+            return None;
         }
         // SAFETY: the slot lives for as long as `self` may.
         unsafe { self.keep.as_ref() }.holds.more();
         // SAFETY: so many bytes are there, used by nobody, as an object has its
         // room to itself and `self` is gone; they stay until that hold is.
-        let mut bytes = unsafe { KBytes::within(self.start, len, self.keep) };
-        bytes.zero_but(hole);
-        Some(bytes)
+        Some(unsafe { KBytes::within(self.start, len, self.keep) })
     }
 }
 

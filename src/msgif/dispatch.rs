@@ -4,6 +4,7 @@ use super::{
     amend::Amends,
     park::{Completion, Core, Outcome, State},
     reply::{judge, Fault, Lengths, Terms},
+    room::Share,
     time32, MsgIf, Status,
 };
 use crate::{
@@ -91,7 +92,7 @@ impl MsgIf {
         let Some(end) = finish(&park, &mut queues, terms, header, frame) else {
             return;
         };
-        self.lighten(&mut queues, end.load);
+        self.lighten(&mut queues, end.share);
         // A caller who is woken must have the only reference, and finds the lock
         // free. Of a caller who left, ours may be the last; that is not for
         // inside the lock.
@@ -123,8 +124,8 @@ struct End {
     completion: Option<Completion>,
     fault: Option<Fault>,
     cookie: Cookie,
-    /// What it counted for the limit of the queue.
-    load: usize,
+    /// What it counted while it was under way.
+    share: Share,
 }
 
 /// Judges a reply and puts the outcome in place, also of a request whose caller
@@ -148,18 +149,17 @@ fn finish(
     let wake = core.is_waited_for();
     let completion = core.take_completion();
     match verdict {
-        // A completion is run on the frame itself.
-        Ok(verdict) if completion.is_none() => accept(core, terms, verdict, frame),
-        Ok(_) => {}
-        Err(_) if completion.is_none() => core.outcome = Outcome::of(Errno::EPROTO),
-        Err(_) => {}
+        // A completion is run on the frame itself, and who left looks at nothing.
+        _ if !wake => {}
+        Ok(verdict) => accept(core, terms, verdict, frame),
+        Err(_) => core.outcome = Outcome::of(Errno::EPROTO),
     }
     Some(End {
         wake,
         completion,
         fault: verdict.err(),
         cookie,
-        load: core.load,
+        share: core.share,
     })
 }
 

@@ -11,7 +11,8 @@
 //!
 //! and every arrow is one function inside one lock, the mount's *message
 //! lock*. A caller who is interrupted takes a queued request back; one that
-//! the server has seen it leaves behind, and nobody looks at the reply.
+//! the server has seen it leaves behind, and nobody looks at the reply. What is left
+//! of such a request is small, and there are at most `room::ABANDONED_MAX`.
 //!
 //! Requests go in the order in which they came, but for those that overtake RECLAIMs:
 //! `queue` says which. How much may be under way that nobody waits for, `room` says.
@@ -70,13 +71,14 @@ pub(crate) use sop::{Sop, SopRequest, SOP_REQUESTS};
 use crate::{
     abi::{self, notify, Cookie, ErrorOp, OpClass, Req, VnOp},
     kern::{
-        self, Buf, CondVar, Errno, Guard, List, Mutex, Putter, Ref, Result, SignalMask, Sleep,
-        Table,
+        self, Buf, CondVar, Errno, Guard, KBytes, List, Mutex, Putter, Ref, Result, SignalMask,
+        Sleep, Table,
     },
     mount::Mount,
 };
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use park::{Core, State, Waiter};
+use room::Share;
 use zerocopy::{FromZeros, IntoBytes};
 
 /// Buckets of the table of pending replies.
@@ -134,7 +136,7 @@ pub(crate) struct Queues {
     pending: Table<Park>,
     next_id: u64,
     notices: usize,
-    /// What counts for the limit of the queue.
+    /// What is under way that nobody waits for.
     load: room::Load,
 }
 
@@ -313,7 +315,7 @@ impl MsgIf {
         queues: &mut Guard<'_, Queues>,
         park: &Ref<Park>,
     ) -> core::result::Result<(Sent, bool), Failed> {
-        let waiting = queues.notices;
+        let (waiting, deserted) = (queues.notices, queues.load.is_deserted());
         let refused = match queues.status {
             Status::Running => None,
             _ => Some(Errno::ENXIO),
@@ -325,14 +327,15 @@ impl MsgIf {
                 completion: None,
             });
         };
-        let full = core.notice.is_some_and(|limit| waiting >= limit);
+        let full =
+            core.notice.is_some_and(|limit| waiting >= limit) || deserted && core.is_waited_for();
         let refused = refused.or(full.then_some(Errno::EBUSY));
         if let Some(error) = refused {
             return Err(Failed::of(core, error));
         }
         core.state = State::Queued;
-        core.load = core.burden();
-        let load = core.load;
+        core.share = core.burden();
+        let share = core.share;
         let notice = core.notice.is_some();
         let rank = Rank::of(core);
         let sent = match core.waiter {
@@ -352,7 +355,7 @@ impl MsgIf {
         if notice {
             queues.notices += 1;
         }
-        queues.load.add(load);
+        queues.load.add(share);
         // The park is on no list: it was its maker's alone.
         let linked = queues.touser.push(park.clone(), rank);
         debug_assert!(linked.is_ok());
@@ -376,6 +379,7 @@ impl MsgIf {
     /// The outcome of a request that the caller is to wait for.
     fn outcome<'a>(&'a self, mut queues: Guard<'a, Queues>, park: &Ref<Park>) -> Outcome {
         let mut mask = None;
+        let mut unused = None;
         let outcome = loop {
             if let Some(outcome) = done(&mut queues, park) {
                 break outcome;
@@ -392,11 +396,12 @@ impl MsgIf {
             if !heeded {
                 continue;
             }
-            self.abandon(&mut queues, park);
+            unused = self.abandon(&mut queues, park);
             trace(&mut queues, "left by its caller", park);
             break Outcome::of(Errno::EINTR);
         };
         drop(queues);
+        drop(unused);
         drop(mask);
         outcome
     }
@@ -420,16 +425,22 @@ impl MsgIf {
 
     /// An interrupted caller leaves: what the server has not seen is taken
     /// back. What it has seen stays with the mount until it is done, and nobody
-    /// looks at the outcome.
-    fn abandon(&self, queues: &mut Guard<'_, Queues>, park: &Ref<Park>) {
+    /// looks at the outcome. What it does not need meanwhile is handed out, to be
+    /// freed outside the lock.
+    fn abandon(&self, queues: &mut Guard<'_, Queues>, park: &Ref<Park>) -> Option<KBytes> {
         let taken_back = queues.touser.remove(park);
         self.queued.store(queues.touser.len(), Ordering::Release);
-        if let Some(core) = park.core.get(queues) {
-            core.waiter = Waiter::Left;
-            if taken_back.is_some() {
-                core.state = State::Done;
-            }
+        let core = park.core.get(queues)?;
+        core.waiter = Waiter::Left;
+        if taken_back.is_some() {
+            core.state = State::Done;
+            return None;
         }
+        let unused = core.shrink();
+        let share = Share::abandoned();
+        core.share = share;
+        queues.load.add(share);
+        unused
     }
 
     /// Takes back from a request where its caller wanted pages: from now on
@@ -522,14 +533,20 @@ impl MsgIf {
         };
         let mut failed = None;
         let mut waker = None;
-        let load = core.load;
+        let share = core.share;
         match error {
             Ok(()) if matches!(core.waiter, Waiter::Nobody) => core.state = State::Done,
             Ok(()) => {
                 core.state = State::Pending;
                 let id = core.id;
+                let unused = match core.waiter {
+                    Waiter::Left => core.shrink(),
+                    _ => None,
+                };
                 let linked = queues.pending.insert(id, park);
                 debug_assert!(linked.is_ok());
+                drop(queues);
+                drop(unused);
                 return;
             }
             Err(error) => {
@@ -537,7 +554,7 @@ impl MsgIf {
                 waker = core.is_waited_for().then(|| park.waker());
             }
         }
-        msgif.lighten(&mut queues, load);
+        msgif.lighten(&mut queues, share);
         // Freeing the park is not for inside the lock.
         drop(queues);
         drop(park);
@@ -585,13 +602,13 @@ impl MsgIf {
             let Some(park) = next else { break };
             let mut completion = None;
             let mut waker = None;
-            let mut load = 0;
+            let mut share = Share::default();
             if let Some(core) = park.core.get(&mut queues) {
                 completion = core.fail(Errno::ENXIO);
                 waker = core.is_waited_for().then(|| park.waker());
-                load = core.load;
+                share = core.share;
             }
-            self.lighten(&mut queues, load);
+            self.lighten(&mut queues, share);
             let park = if stranded {
                 stranded::add(park);
                 None

@@ -1,6 +1,6 @@
 //! A park: one request on its way to the server and back.
 
-use super::poll::Poll;
+use super::{poll::Poll, room::Share};
 use crate::{
     abi::{self, vn, Cookie, Req},
     kern::{self, Buf, Errno, Guarded, KBytes, Pool, Ref, Result, Sleep},
@@ -115,6 +115,8 @@ pub(super) struct Core {
     /// The message as the kernel knows it: the request, then the reply. Its
     /// length is the longest reply (C: `park_maxlen`).
     pub(super) msg: KBytes,
+    /// The room beside the park, if the message does not lie in it.
+    spare: Option<KBytes>,
     /// The message as a server with a 32-bit time_t knows it, if it differs.
     pub(super) wire: Option<KBytes>,
     /// How many bytes the server gets (C: `park_copylen`).
@@ -130,8 +132,8 @@ pub(super) struct Core {
     pub(super) notice: Option<usize>,
     /// A RECLAIM that may be overtaken.
     pub(super) may_wait: bool,
-    /// What it counted for the limit of the queue when it was put there.
-    pub(super) load: usize,
+    /// What it counts while it is under way.
+    pub(super) share: Share,
 }
 
 impl Core {
@@ -150,6 +152,21 @@ impl Core {
         Req::mut_from_prefix(self.wire_mut().bytes_mut())
             .ok()
             .map(|(header, _)| header)
+    }
+
+    /// The server has it, and nobody will look at the reply: keeps as much of the
+    /// message as the reply is judged by, and hands out the memory of a longer one, to
+    /// be freed outside the lock.
+    #[must_use]
+    pub(super) fn shrink(&mut self) -> Option<KBytes> {
+        if self.state != State::Pending || self.wire.is_some() {
+            return None;
+        }
+        let mut kept = self.spare.take()?;
+        let (head, rest) = self.msg.bytes().split_at_checked(kept.len())?;
+        kept.bytes_mut().copy_from_slice(head);
+        self.beyond += rest.len();
+        Some(core::mem::replace(&mut self.msg, kept))
     }
 
     /// Does a caller wait for it, or will?
@@ -224,10 +241,12 @@ impl Park {
             return Err(Errno::EINVAL);
         }
         let park = PARKS.get_with(sleep, |room| {
+            let (msg, spare) = room.bytes(hole, len, sleep)?;
             let core = Core {
                 state: State::Filling,
                 waiter: Waiter::Caller,
-                msg: room.bytes(hole, len, sleep)?,
+                msg,
+                spare,
                 wire: None,
                 copylen: len,
                 beyond: 0,
@@ -236,7 +255,7 @@ impl Park {
                 outcome: Outcome::default(),
                 notice: None,
                 may_wait: false,
-                load: 0,
+                share: Share::default(),
             };
             Some(Park {
                 core: Guarded::new(core),

@@ -6,6 +6,11 @@
 //! kernel's memory. The sysctl `vfs.puffs.queuelimit` is a bound for these, for each mount,
 //! in bytes of messages. It is 0 unless the administrator sets it, and that is none.
 //!
+//! Callers who leave, for a signal, do not wait either. What is kept of such a request is
+//! small, there are never more than [so many](ABANDONED_MAX), and that
+//! bound is always there: a server that has as many and answers none is of no use to
+//! anybody else.
+//!
 //! # What counts
 //!
 //! Messages that nobody waits for, from the queue on until the kernel lets go of them:
@@ -57,19 +62,60 @@ use crate::{
 };
 use zerocopy::FromBytes;
 
-/// What is under way that counts, and who waits for less.
+/// How many requests the server may have whose callers left. From there on what is to be
+/// waited for fails with EBUSY, until it answers one of them.
+pub(super) const ABANDONED_MAX: usize = 4096;
+
+/// What is under way that nobody waits for, and who waits for less.
 #[derive(Default)]
 pub(super) struct Load {
-    /// Bytes.
+    /// Bytes, of what counts for the limit.
     bytes: usize,
+    /// Requests whose callers left.
+    abandoned: usize,
     /// Threads.
     held_up: usize,
 }
 
+/// What a message counts.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Share {
+    bytes: usize,
+    abandoned: bool,
+}
+
+impl Share {
+    fn of(bytes: usize) -> Share {
+        Share {
+            bytes,
+            abandoned: false,
+        }
+    }
+
+    /// That of a request whose caller left.
+    pub(super) fn abandoned() -> Share {
+        Share {
+            bytes: 0,
+            abandoned: true,
+        }
+    }
+}
+
 impl Load {
-    /// A message is put on the queue that counts so much.
-    pub(super) fn add(&mut self, bytes: usize) {
-        self.bytes += bytes;
+    /// A message is under way that counts so much.
+    pub(super) fn add(&mut self, share: Share) {
+        self.bytes += share.bytes;
+        self.abandoned += usize::from(share.abandoned);
+    }
+
+    fn sub(&mut self, share: Share) {
+        self.bytes -= share.bytes;
+        self.abandoned -= usize::from(share.abandoned);
+    }
+
+    /// Have as many callers left as may?
+    pub(super) fn is_deserted(&self) -> bool {
+        self.abandoned >= ABANDONED_MAX
     }
 }
 
@@ -84,12 +130,12 @@ impl Queues {
 
 impl Core {
     /// What the message counts once it is on the queue.
-    pub(super) fn burden(&self) -> usize {
-        match self.waiter {
+    pub(super) fn burden(&self) -> Share {
+        Share::of(match self.waiter {
             Waiter::Caller | Waiter::Left | Waiter::Callback(Completion::Poll(_)) => 0,
             Waiter::Nobody if self.notice.is_some() || self.is_reclaim() => 0,
             Waiter::Nobody | Waiter::Callback(_) => self.msg.len(),
-        }
+        })
     }
 
     fn is_reclaim(&self) -> bool {
@@ -104,14 +150,14 @@ impl Core {
 /// dropped.
 pub(crate) struct Room<'a> {
     msgif: &'a MsgIf,
-    bytes: usize,
+    share: Share,
 }
 
 impl Drop for Room<'_> {
     fn drop(&mut self) {
-        if self.bytes != 0 {
+        if self.share.bytes != 0 {
             let mut queues = self.msgif.queues.lock();
-            self.msgif.lighten(&mut queues, self.bytes);
+            self.msgif.lighten(&mut queues, self.share);
         }
     }
 }
@@ -134,7 +180,7 @@ impl MsgIf {
     pub(crate) fn make_room(&self, bytes: usize) -> Result<Room<'_>> {
         let mut room = Room {
             msgif: self,
-            bytes: 0,
+            share: Share::default(),
         };
         if kern::queue_limit() == 0 {
             return Ok(room);
@@ -154,19 +200,16 @@ impl MsgIf {
                 }
             }
         }
-        queues.load.add(bytes);
-        room.bytes = bytes;
+        room.share = Share::of(bytes);
+        queues.load.add(room.share);
         drop(queues);
         Ok(room)
     }
 
     /// What counted so much is under way no more.
-    pub(super) fn lighten(&self, queues: &mut Guard<'_, Queues>, bytes: usize) {
-        if bytes == 0 {
-            return;
-        }
-        queues.load.bytes -= bytes;
-        if queues.load.held_up != 0 && !queues.is_full() {
+    pub(super) fn lighten(&self, queues: &mut Guard<'_, Queues>, share: Share) {
+        queues.load.sub(share);
+        if share.bytes != 0 && queues.load.held_up != 0 && !queues.is_full() {
             self.room.broadcast();
         }
     }

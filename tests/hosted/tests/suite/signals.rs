@@ -233,3 +233,41 @@ fn interrupted_callers_leave_nothing_when_the_server_never_answers() {
     assert!(bench.kernel.outstanding()["puffprkl"].objects >= 200);
     bench.finish();
 }
+
+#[test]
+fn little_is_kept_of_a_request_whose_caller_left() {
+    const READS: usize = 20;
+    const LEN: usize = 64 << 10;
+    let bench = Bench::new();
+    let root = Arc::new(bench.root());
+    let kept = || {
+        let out = bench.kernel.outstanding();
+        ["kmem", "puffprkl"]
+            .map(|kind| out.get(kind).map_or(0, |count| count.bytes))
+            .iter()
+            .sum::<usize>()
+    };
+    let before = kept();
+    let mut requests = Vec::new();
+    for _ in 0..READS {
+        let root = root.clone();
+        let fill = |asked: &mut vn::Read, _: &mut [u8]| asked.resid = LEN;
+        let call = bench.call(move |_| request::<vn::Read, _>(&root, LEN, LEN, fill, |_, _| ()));
+        requests.push(bench.next::<vn::Read>());
+        call.signal(SIGINT);
+        assert_eq!(call.join(), Err(Errno::EINTR));
+    }
+    let grown = kept() - before;
+    assert!(grown < READS * 4096, "{grown} bytes of {READS} requests");
+    // Late replies are judged all the same.
+    let good = |request: &Frame| request.reply_data::<vn::Read>(&[1; LEN], |reply| reply.resid = 0);
+    for request in &requests[1..] {
+        bench.send(&good(request));
+    }
+    bench.assert_quiet();
+    bench.send(&requests[0].reply_data::<vn::Read>(&[1; LEN + 16], |reply| reply.resid = 0));
+    assert_eq!(bench.complaint().0, Errno::E2BIG.get());
+    assert_eq!(kept(), before);
+    drop(root);
+    bench.finish();
+}

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     case::{Case, Ends, Told},
-    script::{ask_for, attributes, Call, Notice, Rule, Script, MNT},
+    script::{ask_for, attributes, Answer, Call, Notice, Rule, Script, MNT},
     world::{Ability, Fd, How},
     Frame,
 };
@@ -261,6 +261,35 @@ fn blocked(script: &Script, signal: i32) -> Ends {
     script.join(call).into()
 }
 
+/// How many requests a server may have whose callers left.
+const DESERTED: usize = 4096;
+
+fn deserted(script: &Script) -> Ends {
+    const AT_ONCE: usize = 64;
+    script.allow(Rule::on::<vfs::Statvfs>().answer(|_| Answer::Later));
+    for left in (0..DESERTED).step_by(AT_ONCE) {
+        let calls: Vec<_> = (0..AT_ONCE).map(|_| ask(script)).collect();
+        script.wait_held(left + AT_ONCE);
+        calls.iter().for_each(|call| call.signal(SIGTERM));
+        for call in calls {
+            assert_eq!(script.join_aside(call), Err(Errno::EINTR));
+        }
+    }
+    let ended = script.run(|calls| calls.statvfs(MNT).map(drop));
+    assert_eq!(script.count::<vfs::Statvfs>(), DESERTED);
+    // Where it answers one, it gets another.
+    if let Some(request) = script.held() {
+        script.send(&answer(&request));
+    }
+    let call = ask(script);
+    script.wait_held(DESERTED);
+    while let Some(request) = script.held() {
+        script.send(&answer(&request));
+    }
+    assert_eq!(script.join(call), Ok(()));
+    ended.into()
+}
+
 fn too_late_to_leave(signals: &[(&str, i32)]) -> Vec<Case> {
     each(
         "a signal that comes after the reply is too late",
@@ -382,6 +411,9 @@ fn inactive(args: &mut KArgs) {
 
 fn single() -> Vec<Case> {
     vec![
+        case("callers leave a server that never answers, until no more may")
+            .caller(Ends::With(Errno::EBUSY))
+            .body(deserted),
         case("an important signal ends a request after another did not")
             .caller(LEAVES)
             .body(|script| {
