@@ -5,6 +5,8 @@
 
 SHARE=$PWD
 cd /usr/tests/fs/vfs 2>/dev/null || skip "this system has no /usr/tests/fs/vfs"
+set -- t_*
+[ -x "$1" ] || skip "there are no tests in /usr/tests/fs/vfs"
 if [ "$LIBRARY" = ours ]; then
 	[ -d "$SHARE/rump" ] ||
 	    skip "it runs on librumpfs_syspuffs, and ours was not handed over (--rump)"
