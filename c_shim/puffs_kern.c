@@ -922,6 +922,17 @@ pk_pages_wait(struct vnode *vp)
 	mutex_exit(vp->v_interlock);
 }
 
+bool
+pk_pages_written(struct vnode *vp)
+{
+	bool written;
+
+	mutex_enter(vp->v_interlock);
+	written = vp->v_numoutput != 0;
+	mutex_exit(vp->v_interlock);
+	return written;
+}
+
 int
 pk_pages_read(struct vnode *vp, struct uio *uio, size_t len, int advice)
 {

@@ -266,7 +266,7 @@ void	pk_vnode_iter_destroy(struct vnode_iterator *);
  * over those that are busy; RELEASE waits for these and has all go, but not
  * for what it writes.  DROP writes nothing.
  * wait waits until none is being written, which since NetBSD 10 SYNC does not
- * do for those that others write.
+ * do for those that others write.  written tells whether any is.
  * read and write move so many bytes between the pages and the uio, and may
  * stop early (ubc_uiomove(9)).
  */
@@ -277,6 +277,7 @@ void	pk_vnode_iter_destroy(struct vnode_iterator *);
 #define	PK_PUT_DROP		4
 int	pk_pages_put(struct vnode *, int64_t, int64_t, int);
 void	pk_pages_wait(struct vnode *);
+bool	pk_pages_written(struct vnode *);
 int	pk_pages_read(struct vnode *, struct uio *, size_t, int);
 int	pk_pages_write(struct vnode *, struct uio *, size_t);
 /* The lock that VOP_GETPAGES is called inside, and gives up. */

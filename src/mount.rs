@@ -7,7 +7,7 @@ use crate::{
 };
 use core::{
     fmt,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 use zerocopy::IntoBytes;
 
@@ -24,6 +24,8 @@ pub struct Mount {
     pub msgif: MsgIf,
     /// The service thread.
     pub(crate) sop: Sop,
+    /// The server has a SYNC that nobody waits for.
+    pub(crate) syncing: AtomicBool,
     /// What the server asked for.
     pub config: Config,
     /// The same as it was accepted, for who asks: a [`KArgs`].
@@ -164,6 +166,7 @@ impl Mount {
             mp,
             msgif: MsgIf::new().ok_or(Errno::ENOMEM)?,
             sop: Sop::new(),
+            syncing: AtomicBool::new(false),
             config: Config::from(args),
             args: kept,
             _held: mp.hold(),

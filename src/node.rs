@@ -91,6 +91,14 @@ impl Notes {
         self.atime.is_none() && self.mtime.is_none() && self.ctime.is_none() && self.size.is_none()
     }
 
+    /// Notes again what the server was not told after all, but for what is noted since.
+    pub(crate) fn put_back(&mut self, untold: Notes) {
+        self.atime = self.atime.or(untold.atime);
+        self.mtime = self.mtime.or(untold.mtime);
+        self.ctime = self.ctime.or(untold.ctime);
+        self.size = self.size.or(untold.size);
+    }
+
     /// Puts what is noted over the server's word.
     pub(crate) fn show(&self, va: &mut Vattr) {
         let over = |time: &mut Timespec, noted: Option<Timespec>| {

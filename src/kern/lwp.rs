@@ -10,6 +10,11 @@ pub fn caller_ids() -> (i32, i32) {
     (pid, lid)
 }
 
+/// Is the caller a thread of the kernel's own? No signal ends what it does.
+pub fn is_kernel_thread() -> bool {
+    caller_ids().0 == 0
+}
+
 /// Is there a process with this id?
 pub fn process_exists(pid: i32) -> bool {
     // SAFETY: takes any number.

@@ -37,7 +37,8 @@ pub use guarded::Guarded;
 pub use io::Buf;
 pub use log::{console, debug, debug_level, panic};
 pub use lwp::{
-    caller_ids, important_signal_pending, is_pagedaemon, process_exists, queue_limit, SignalMask,
+    caller_ids, important_signal_pending, is_kernel_thread, is_pagedaemon, process_exists,
+    queue_limit, SignalMask,
 };
 pub use mem::{page_size, KBytes, Sleep};
 pub use node::{NodeRef, VopCall};

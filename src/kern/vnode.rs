@@ -198,6 +198,12 @@ impl Vnode {
         })
     }
 
+    /// Are pages of it being written?
+    pub fn is_being_written(self) -> bool {
+        // SAFETY: referenced.
+        unsafe { sys::pk_pages_written(self.as_ptr()) }
+    }
+
     /// Moves at most `len` bytes from the pages to the caller
     /// (`ubc_uiomove(9)`); `advice` is the caller's. May sleep.
     ///

@@ -59,7 +59,7 @@ mod sop;
 mod stranded;
 mod time32;
 
-pub(crate) use park::Completion;
+pub(crate) use park::{Completion, Syncing};
 pub use park::{Outcome, Park, PARKS};
 pub(crate) use poll::{Poll, Polls};
 pub use queue::{Queue, Rank, PATIENCE};
@@ -434,6 +434,7 @@ impl MsgIf {
         core.waiter = Waiter::Left;
         if taken_back.is_some() {
             core.state = State::Done;
+            core.id = 0;
             return None;
         }
         let unused = core.shrink();

@@ -3,7 +3,8 @@
 use super::{poll::Poll, room::Share};
 use crate::{
     abi::{self, vn, Cookie, Req},
-    kern::{self, Buf, Errno, Guarded, KBytes, Pool, Ref, Result, Sleep},
+    kern::{self, Arc, Buf, Errno, Guarded, KBytes, Pool, Ref, Result, Sleep},
+    mount::Mount,
     subr,
 };
 use core::{
@@ -70,6 +71,26 @@ pub(crate) enum Completion {
     Write(Buf),
     /// A file was polled.
     Poll(Poll),
+    /// The file system was to be synced.
+    Sync(Syncing),
+}
+
+/// The one SYNC of a mount that nobody waits for. There is none any more when this is
+/// gone.
+pub(crate) struct Syncing(Arc<Mount>);
+
+impl Syncing {
+    /// It is about to be sent. `None` if there is one already.
+    pub(crate) fn begin(mount: &Arc<Mount>) -> Option<Syncing> {
+        let before = mount.syncing.swap(true, Ordering::AcqRel);
+        (!before).then(|| Syncing(mount.clone()))
+    }
+}
+
+impl Drop for Syncing {
+    fn drop(&mut self) {
+        self.0.syncing.store(false, Ordering::Release);
+    }
 }
 
 impl Completion {
@@ -84,6 +105,8 @@ impl Completion {
                 let node = poll.end();
                 subr::poll_done(reply, &node);
             }
+            // Nobody asks how it went.
+            Completion::Sync(syncing) => drop(syncing),
         }
     }
 }
@@ -126,6 +149,7 @@ pub(super) struct Core {
     pub(super) beyond: usize,
     /// Where a caller who waits has that put.
     pub(super) pages: Option<Buf>,
+    /// 0: it has none (yet), or the server never saw it and never will.
     pub(super) id: u64,
     pub(super) outcome: Outcome,
     /// Something that the server made us say: how many of those may wait.
@@ -302,6 +326,11 @@ impl Park {
     pub(super) fn set_background(&mut self) {
         self.set_faf();
         self.core.get_mut().may_wait = true;
+    }
+
+    /// Did the server see it, or may it yet? Of one that was sent to be waited for.
+    pub(super) fn was_seen(&mut self) -> bool {
+        self.core.get_mut().id != 0
     }
 
     /// Keeps the last `delta` bytes of the message from the server; only a

@@ -82,6 +82,12 @@ impl<T: Message> Request<T> {
         mount.learn(outcome, &mut self.park, nodes)
     }
 
+    /// After an error: did the server see it, or may it yet? Else it is as if nothing was
+    /// asked.
+    pub(crate) fn was_seen(&mut self) -> bool {
+        self.park.get_mut().is_none_or(Park::was_seen)
+    }
+
     /// Sends it, and wants no reply (C: `puffs_msg_setfaf`).
     pub(crate) fn forget(mut self, mount: &Mount) {
         if let Some(park) = self.park.get_mut() {

@@ -16,7 +16,7 @@
 //! Messages that nobody waits for, from the queue on until the kernel lets go of them:
 //! writes and reads of pages until they are answered, what wants no answer until the
 //! server has it. What is not counted has bounds of its own: RECLAIMs the number of vnodes,
-//! polls the same, what the server made the kernel say the numbers in
+//! polls the same, a mount has one SYNC of the syncer's, what the server made the kernel say the numbers in
 //! [`super`].
 //!
 //! # Who is held up
@@ -132,7 +132,8 @@ impl Core {
     /// What the message counts once it is on the queue.
     pub(super) fn burden(&self) -> Share {
         Share::of(match self.waiter {
-            Waiter::Caller | Waiter::Left | Waiter::Callback(Completion::Poll(_)) => 0,
+            Waiter::Caller | Waiter::Left => 0,
+            Waiter::Callback(Completion::Poll(_) | Completion::Sync(_)) => 0,
             Waiter::Nobody if self.notice.is_some() || self.is_reclaim() => 0,
             Waiter::Nobody | Waiter::Callback(_) => self.msg.len(),
         })

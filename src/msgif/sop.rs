@@ -17,6 +17,7 @@ use crate::{
     msgif::Status,
     node::{self, Deadline, Node},
 };
+use core::sync::atomic::{AtomicI32, Ordering};
 
 /// The pool of requests to the service threads.
 pub(crate) static SOP_REQUESTS: Pool<SopRequest> = Pool::new();
@@ -52,6 +53,8 @@ pub(crate) struct Sop {
     queue: Mutex<SopQueue>,
     /// Signalled when there is something to do and when the thread is gone.
     cv: CondVar,
+    /// The lwp of the thread, once it runs.
+    lid: AtomicI32,
 }
 
 impl Sop {
@@ -60,6 +63,7 @@ impl Sop {
         Sop {
             queue: Mutex::new(SopQueue::default()),
             cv: CondVar::new(c"puffsop"),
+            lid: AtomicI32::new(0),
         }
     }
 }
@@ -121,6 +125,12 @@ impl Mount {
         while queue.alive {
             self.sop.cv.wait(&mut queue);
         }
+    }
+
+    /// Is that the caller, which is a thread of the kernel's?
+    pub(crate) fn is_service_thread(&self) -> bool {
+        let (_, lid) = kern::caller_ids();
+        lid == self.sop.lid.load(Ordering::Relaxed)
     }
 
     /// Queues a flush (C: the PUFFSOP_FLUSH part of `puffs_msgif_dispatch`).
@@ -318,6 +328,8 @@ fn page_range(start: i64, end: i64, size: i64) -> Option<(i64, i64)> {
 /// The service thread (C: `puffs_sop_thread`).
 impl kern::Thread for Mount {
     fn run(mount: &Arc<Mount>) {
+        let (_, lid) = kern::caller_ids();
+        mount.sop.lid.store(lid, Ordering::Relaxed);
         let end = mount.sop_work();
         // From here on the mount may be taken down, and we are just a thread that has
         // a reference to it.

@@ -9,7 +9,7 @@ use crate::{
         VnodeRef,
     },
     mount::Mount,
-    msgif::{self, Request, Status, PARKS, SOP_REQUESTS},
+    msgif::{self, Completion, Request, Status, Syncing, PARKS, SOP_REQUESTS},
     node::{self, FileInfo, Node, NodeRef},
     subr,
 };
@@ -157,14 +157,23 @@ pub fn statvfs(mount: &Mount, mut out: StatvfsOut<'_>) -> Result<()> {
 /// the server keeps. `waitfor` is `MNT_WAIT`, `MNT_NOWAIT` or `MNT_LAZY`.
 ///
 /// # Errors
-/// The last that came up. A file that is not there any more is none.
-pub fn sync(mount: &Mount, waitfor: i32, cred: &Cred<'_>) -> Result<()> {
+/// The last that came up, but those of the server's answer if nobody waits for it. A
+/// file that is not there any more is none.
+pub fn sync(mount: &Arc<Mount>, waitfor: i32, cred: &Cred<'_>) -> Result<()> {
     let pages = flush_pages(mount, waitfor, cred);
     let mut request = request::<vfs::Sync>()?;
     let message = request.body()?;
     message.waitfor = waitfor;
     subr::credcvt(&mut message.cred, cred);
-    request.ask(mount, [None; 2]).and(pages)
+    if waitfor != MNT_LAZY {
+        return request.ask(mount, [None; 2]).and(pages);
+    }
+    // The syncer works for all file systems, and waits for no server. (C has it wait,
+    // and no file of any file system is written back while a server is stopped.)
+    if let Some(syncing) = Syncing::begin(mount) {
+        request.complete(mount, Completion::Sync(syncing));
+    }
+    pages
 }
 
 fn flush_pages(mount: &Mount, waitfor: i32, cred: &Cred<'_>) -> Result<()> {

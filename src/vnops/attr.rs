@@ -186,15 +186,17 @@ fn cut(file: &File, size: i64) -> Result<()> {
 pub(super) fn change(file: &File, mut va: Vattr, by: By<'_>, then: Then) -> Result<()> {
     let (mount, node) = (file.mount(), &file.node);
     let explicit = va.size;
-    {
+    let notes = {
         let mut state = node.state();
-        if mount.config.flushes_notes() {
-            let notes = core::mem::take(&mut state.notes);
-            add_notes(&mut va, notes);
-        }
         // Nobody shall see what was before.
         state.attributes = None;
-    }
+        if mount.config.flushes_notes() {
+            core::mem::take(&mut state.notes)
+        } else {
+            Notes::default()
+        }
+    };
+    add_notes(&mut va, notes);
     let mut request = file.request::<vn::Setattr>()?;
     let message = request.body()?;
     message.va = va;
@@ -205,7 +207,11 @@ pub(super) fn change(file: &File, mut va: Vattr, by: By<'_>, then: Then) -> Resu
     if matches!(by, By::KernelForgets) {
         request.forget(mount);
     } else {
-        file.ask(&mut request)?;
+        let asked = file.ask(&mut request);
+        if asked.is_err() && !request.was_seen() {
+            node.state().notes.put_back(notes);
+        }
+        asked?;
         if mount.config.uses_ttl() && then == Then::Resize {
             let answer = request.body()?;
             let until = Deadline::after(answer.va_ttl);

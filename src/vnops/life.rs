@@ -18,11 +18,7 @@ pub fn inactive(file: &File) -> bool {
     let _sizing = node.sizing();
     let wanted = mount.config.always_inactive() || node.state().tell_inactive;
     if wanted && file.handles(VnOp::Inactive) {
-        // Whatever goes wrong, nobody uses it any more.
-        let _ = sync::flush(file, 0, 0, false);
-        if let Ok(mut request) = file.request::<vn::Inactive>() {
-            let _ = file.ask(&mut request);
-        }
+        tell_inactive(file);
     }
     let mut state = node.state();
     state.tell_inactive = false;
@@ -47,6 +43,25 @@ pub fn inactive(file: &File) -> bool {
     drop(state);
     mount.sop_expire(node, until);
     false
+}
+
+/// Writes the file back and tells the server that nobody uses it. Whatever goes wrong,
+/// nobody does.
+fn tell_inactive(file: &File) {
+    let for_all = file.is_for_all();
+    // That makes room, by vnodes that nobody uses: the server was told of those.
+    if for_all && file.vnode.is_dying() {
+        return;
+    }
+    let _ = sync::flush(file, 0, 0, false);
+    let Ok(mut request) = file.request::<vn::Inactive>() else {
+        return;
+    };
+    if for_all {
+        request.forget(file.mount());
+    } else {
+        let _ = file.ask(&mut request);
+    }
 }
 
 /// The vnode is being reclaimed (VOP_RECLAIM): it is locked, and comes back

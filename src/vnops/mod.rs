@@ -79,6 +79,13 @@ impl File {
         &self.node.mount
     }
 
+    /// Does the caller work for all file systems, as the syncer does and the thread that
+    /// makes room for vnodes? They wait for no server: one that does not answer would
+    /// have the others' files not written back, and vnodes not freed.
+    fn is_for_all(&self) -> bool {
+        kern::is_kernel_thread() && !self.mount().is_service_thread()
+    }
+
     /// Does the server handle the operation?
     fn handles(&self, op: VnOp) -> bool {
         self.mount().config.handles(op)

@@ -163,6 +163,8 @@ fn write(file: &File, buf: Buf) -> Result<()> {
         // Pages are taken to be written after any error but this, and a signal
         // is to lose nothing; see `Vnode::put_pages`.
         Err(Errno::EINTR | Errno::ERESTART) => fail(buf, Errno::ENOMEM),
+        // Nor is it, where too many callers left.
+        Err(Errno::EBUSY) if !request.was_seen() => fail(buf, Errno::ENOMEM),
         Err(error) => fail(buf, error),
     }
 }

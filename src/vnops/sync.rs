@@ -52,6 +52,10 @@ pub fn fsync(file: &File, cred: &Cred<'_>, flags: i32, start: i64, end: i64) -> 
 /// Writes back what is cached of a file (C: `flushvncache`): what was noted, and
 /// the pages of a range, whose end is that of the file if it is 0. The caller is
 /// inside `pn_sizemtx`.
+///
+/// # Errors
+/// EDEADLK if pages are on their way to the server, and who does not wait for them
+/// works for other file systems too; else what the server says.
 pub(super) fn flush(file: &File, start: i64, end: i64, wait: bool) -> Result<()> {
     let noted = {
         let state = file.node.state();
@@ -59,7 +63,8 @@ pub(super) fn flush(file: &File, start: i64, end: i64, wait: bool) -> Result<()>
     };
     // A server that cannot be told has the notes stay.
     if noted && file.handles(VnOp::Setattr) {
-        let by = if wait {
+        // As for FSYNC.
+        let by = if wait && !file.vnode.is_dying() {
             attr::By::Kernel
         } else {
             attr::By::KernelForgets
@@ -68,6 +73,10 @@ pub(super) fn flush(file: &File, start: i64, end: i64, wait: bool) -> Result<()>
     }
     if !file.node.is(Vtype::Reg) {
         return Ok(());
+    }
+    // The kernel waits for pages that are being written, to write the others.
+    if !wait && file.is_for_all() && file.vnode.is_being_written() {
+        return Err(Errno::EDEADLK);
     }
     let put = if wait { Put::Sync } else { Put::Clean };
     file.vnode

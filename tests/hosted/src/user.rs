@@ -214,16 +214,26 @@ impl User {
     /// A new process of an ordinary user's. What it does is not checked for
     /// permission.
     pub fn new(name: &str) -> User {
-        User::with(name, CredHold::new(1000, 100, &[100, 200]), false)
+        User::with(
+            Process::new(),
+            name,
+            CredHold::new(1000, 100, &[100, 200]),
+            false,
+        )
+    }
+
+    /// The kernel, in a thread of its own with that name.
+    pub fn kernel(name: &str) -> User {
+        User::with(Process::kernel(), name, CredHold::new(0, 0, &[0]), false)
     }
 
     /// A new process of the superuser's. The file system is asked whether what
     /// it does is permitted.
     pub fn superuser(name: &str) -> User {
-        User::with(name, CredHold::new(0, 0, &[0]), true)
+        User::with(Process::new(), name, CredHold::new(0, 0, &[0]), true)
     }
 
-    fn with(name: &str, cred: CredHold, asks: bool) -> User {
+    fn with(process: Process, name: &str, cred: CredHold, asks: bool) -> User {
         let shared = Shared {
             creds: Mutex::new(vec![cred]),
             umask: AtomicU32::new(0o022),
@@ -231,7 +241,7 @@ impl User {
             locks: AtomicBool::new(false),
         };
         User {
-            process: Arc::new(Process::new()),
+            process: Arc::new(process),
             name: name.to_owned(),
             shared: Arc::new(shared),
         }

@@ -43,7 +43,7 @@ services! {
         pk_vnode_set_type pk_vnode_is_root pk_vnode_is_dying pk_vnode_size pk_vnode_set_size
         pk_vnode_set_writesize pk_vnode_to_special pk_vnode_to_fifo pk_vnode_fsync
         pk_vnode_iter_create pk_vnode_iter_next pk_vnode_iter_destroy;
-    pages: pk_pages_put pk_pages_wait pk_pages_read pk_pages_write pk_pages_lock pk_pages_unlock pk_pages_get;
+    pages: pk_pages_put pk_pages_wait pk_pages_written pk_pages_read pk_pages_write pk_pages_lock pk_pages_unlock pk_pages_get;
     cache: pk_cache_lookup pk_cache_enter pk_cache_purge pk_cache_purge_name
         pk_cache_purge_children pk_cache_purge_mount;
     component: pk_cred_kind pk_cred_to_uucred pk_cn_nameiop pk_cn_flags pk_cn_nameptr

@@ -126,6 +126,11 @@ impl Process {
         Process(pid)
     }
 
+    /// The kernel's own.
+    pub(crate) fn kernel() -> Process {
+        Process(0)
+    }
+
     pub(crate) fn pid(&self) -> i32 {
         self.0
     }

@@ -8,6 +8,7 @@
 
 use super::{
     buf::BufHold,
+    component::NOCRED,
     fatal::kassert,
     faults::{self, Kind},
     lwp::{self, Limits},
@@ -16,6 +17,7 @@ use super::{
     uio::{self, Uio},
     vnode::{self, Vnode},
 };
+use crate::vnops;
 use puffs_rs::{
     entry,
     kern::{
@@ -377,7 +379,11 @@ fn take_run(
 pub(crate) fn flush_for_reclaim(vnode: &Arc<Vnode>) {
     // With PGO_RECLAIM, no page is passed over.
     vnode.pages.wait(0..u64::MAX);
-    if put(vnode, 0..u64::MAX, Put::Free).is_err() {
+    let saved = put(vnode, 0..u64::MAX, Put::Free);
+    if saved
+        .and_then(|()| vnops::fsync(vnode, ptr::without_provenance_mut(NOCRED), true))
+        .is_err()
+    {
         // It goes in any case.
         let _ = put(vnode, 0..u64::MAX, Put::Drop);
     }
@@ -417,6 +423,13 @@ pub(crate) unsafe extern "C" fn pk_pages_put(
 pub(crate) unsafe extern "C" fn pk_pages_wait(vp: *mut sys::vnode) {
     sync::assert_sleepable("pk_pages_wait");
     vnode::of(vp).pages.wait(0..u64::MAX);
+}
+
+#[no_mangle]
+pub(crate) unsafe extern "C" fn pk_pages_written(vp: *mut sys::vnode) -> bool {
+    lock(&vnode::of(vp).pages.map)
+        .values()
+        .any(|page| page.busy)
 }
 
 #[no_mangle]

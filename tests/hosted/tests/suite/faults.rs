@@ -226,10 +226,12 @@ impl Script {
                 Ok(value) => return Ok(Some(value)),
                 Err(error) => error,
             };
-            if again && done == Some(error) {
-                return Ok(None);
-            }
+            // A fault may say the same as who finds it done; asked once more, only the
+            // latter does.
             if !self.is_charged(what, error) {
+                if again && done == Some(error) {
+                    return Ok(None);
+                }
                 // Asked in vain; not mounted any more.
                 let dead = [Errno::ENXIO, Errno::ENOENT, Errno::EINVAL];
                 if self.server_died() && dead.contains(&error) {

@@ -9,6 +9,7 @@ mod fuzz;
 mod listings;
 mod memfs;
 mod mount;
+mod others;
 mod poll;
 mod queue;
 mod replies;

@@ -350,7 +350,7 @@ fn files_whose_turn_comes_when_there_is_no_room_stay_as_they_are() {
 #[test]
 fn the_pagedaemon_neither_waits_nor_queues_more() {
     let (bench, file) = full();
-    let daemon = User::new("pgdaemon");
+    let daemon = User::kernel("pgdaemon");
     let end = daemon.run(|_| vnops::write_buffer(file.vnode(), 0, &[1; PAGE]));
     assert_eq!(end, (Errno::ENOMEM.get(), PAGE));
     serve(&bench);

@@ -4,7 +4,7 @@ use puffs_hosted::{
     bench::{attributes, until, Bench, MNT, READS, WAITS},
     kernel::{IMPORTANT, SIGALRM, SIGINT, SIGUSR1},
     server::Frame,
-    user::Task,
+    user::{Open, Task},
     vnops::{self, request},
 };
 use puffs_rs::{
@@ -269,5 +269,45 @@ fn little_is_kept_of_a_request_whose_caller_left() {
     assert_eq!(bench.complaint().0, Errno::E2BIG.get());
     assert_eq!(kept(), before);
     drop(root);
+    bench.finish();
+}
+
+#[test]
+fn what_was_noted_is_told_later_if_a_signal_came_first() {
+    const SIZE: usize = 4096;
+    let bench = Bench::new();
+    let call = bench.call(|user| user.open(&format!("{MNT}/f"), Open::WRITE));
+    bench.answer_lookup(Cookie(0x5000), Vtype::Reg, 0);
+    let open = bench.next::<vn::Open>();
+    bench.send(&open.reply_with::<vn::Open>(|_| {}));
+    let file = Arc::new(call.join().unwrap());
+    assert_eq!(file.write_at(0, &[1; SIZE]), Ok(SIZE));
+
+    let ready = Arc::new(AtomicBool::new(false));
+    let (go, written) = (ready.clone(), file.clone());
+    let call = bench.call(move |_| {
+        while !go.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        written.fsync()
+    });
+    call.signal(SIGINT);
+    ready.store(true, Ordering::SeqCst);
+    assert_eq!(call.join(), Err(Errno::EINTR));
+    bench.assert_quiet();
+
+    let written = file.clone();
+    let call = bench.call(move |_| written.fsync());
+    let told = bench.next::<vn::Setattr>();
+    assert_eq!(told.get::<vn::Setattr>().va.size, SIZE as u64);
+    bench.send(&told.reply_header());
+    let write = bench.next::<vn::Write>();
+    bench.send(&write.reply_with::<vn::Write>(|reply| reply.resid = 0));
+    let fsync = bench.next::<vn::Fsync>();
+    bench.send(&fsync.reply_header());
+    assert_eq!(call.join(), Ok(()));
+    let call = bench.call(move |_| drop(file));
+    assert!(bench.next::<vn::Close>().is_faf());
+    call.join();
     bench.finish();
 }

@@ -3,6 +3,7 @@
 
 use puffs_hosted::{
     bench::{quiet_args, until, Bench, MNT},
+    kernel::{MNT_NOWAIT, MNT_WAIT},
     server::{mount_args, Client, ROOT},
     user::{Task, User},
     vnops,
@@ -196,7 +197,7 @@ fn a_handle_that_passes_through_is_the_servers_from_its_first_byte() {
 #[test]
 fn sync_tells_the_server_how() {
     let bench = Bench::new();
-    for waitfor in [1, 2, 3] {
+    for waitfor in [MNT_WAIT, MNT_NOWAIT] {
         let call = bench.call(move |user| user.sync(MNT, waitfor));
         let request = bench.next::<vfs::Sync>();
         let asked = request.get::<vfs::Sync>();
