@@ -1,0 +1,53 @@
+# A server that is stopped: does the kernel go on with what it does for other
+# file systems?
+#: limit 300
+. ./lib.sh
+
+dtfs_program
+
+# What the kernel's thread $1 waits for.
+waits_for() {
+	ps -axs -o lname,wchan | while read -r _name _why; do
+		[ "$_name" = "$1" ] && echo "$_why"
+	done
+}
+
+syncer_goes_on() {
+	[ "$(waits_for ioflush)" = syncer ]
+}
+
+# Has the kernel free every vnode that nobody uses; see unload in lib.sh.
+free_vnodes() {
+	sysctl -w kern.maxvnodes=1 >/dev/null 2>&1
+	echo freed >tmp/freed
+}
+
+for name in "" file dir meta; do
+	sysctl -w vfs.sync.${name}delay=2 >/dev/null || fail "sysctl"
+done
+# In the foreground, so that the process is known.
+serve dtfs -s dtfs "$MNT"
+# An unmount would wait for it.
+trap 'kill -CONT $_server; clean_up' EXIT
+for name in 1 2 3 4 5 6 7 8; do
+	echo hello >"$MNT/f$name" || fail "cannot write"
+done
+# The syncer does not come by sooner for the first time.
+sleep 35
+echo more >>"$MNT/f1" || fail "cannot write"
+kill -STOP $_server || fail "cannot stop the server"
+sleep 6
+wait_until 20 syncer_goes_on || fail "ioflush waits for $(waits_for ioflush)"
+
+rm -f tmp/freed
+free_vnodes &
+wait_until 30 test -e tmp/freed || fail "vdrain waits for $(waits_for vdrain)"
+cp /bin/ls tmp/ls && cmp /bin/ls tmp/ls || fail "another file system"
+rm -f tmp/ls tmp/freed
+wait_until 20 syncer_goes_on || fail "ioflush waits for $(waits_for ioflush)"
+
+kill -CONT $_server
+same "$(cat "$MNT/f1")" "hello
+more" "what was written"
+rm "$MNT"/f? || fail "cannot remove"
+unserve
