@@ -44,8 +44,6 @@ pub(crate) struct State {
     /// The node goes with its vnode, which nobody uses (`PNODE_DYING`): what is
     /// dirty need not be written.
     pub(crate) dying: bool,
-    /// Pages are written without waiting (`PNODE_FAF`).
-    pub(crate) forgets: bool,
     /// The server is to be told when the node becomes inactive
     /// (`PNODE_DOINACT`).
     pub(crate) tell_inactive: bool,

@@ -156,27 +156,30 @@ pub fn statvfs(mount: &Mount, mut out: StatvfsOut<'_>) -> Result<()> {
 /// Writes back (C: `puffs_vfsop_sync`): the pages of regular files, then what
 /// the server keeps. `waitfor` is `MNT_WAIT`, `MNT_NOWAIT` or `MNT_LAZY`.
 ///
+/// The last is the syncer's, which works for all file systems: it waits neither for the
+/// server nor for vnodes that others have, and writes dirty files back by itself, one
+/// by one. (C has it wait: no file of any file system is written back as long as a server
+/// is stopped.)
+///
 /// # Errors
-/// The last that came up, but those of the server's answer if nobody waits for it. A
-/// file that is not there any more is none.
+/// The last that came up; what the server says only if that was waited for. A file that
+/// is not there any more is none.
 pub fn sync(mount: &Arc<Mount>, waitfor: i32, cred: &Cred<'_>) -> Result<()> {
-    let pages = flush_pages(mount, waitfor, cred);
     let mut request = request::<vfs::Sync>()?;
     let message = request.body()?;
     message.waitfor = waitfor;
     subr::credcvt(&mut message.cred, cred);
-    if waitfor != MNT_LAZY {
-        return request.ask(mount, [None; 2]).and(pages);
+    if waitfor == MNT_LAZY {
+        if let Some(syncing) = Syncing::begin(mount) {
+            request.complete(mount, Completion::Sync(syncing));
+        }
+        return Ok(());
     }
-    // The syncer works for all file systems, and waits for no server. (C has it wait,
-    // and no file of any file system is written back while a server is stopped.)
-    if let Some(syncing) = Syncing::begin(mount) {
-        request.complete(mount, Completion::Sync(syncing));
-    }
-    pages
+    let pages = flush_pages(mount, waitfor == MNT_WAIT, cred);
+    request.ask(mount, [None; 2]).and(pages)
 }
 
-fn flush_pages(mount: &Mount, waitfor: i32, cred: &Cred<'_>) -> Result<()> {
+fn flush_pages(mount: &Mount, wait: bool, cred: &Cred<'_>) -> Result<()> {
     let mut result = Ok(());
     for vnode in mount.mp.vnodes(true) {
         // A vnode that somebody has locked is skipped: unmounting, which must
@@ -184,16 +187,7 @@ fn flush_pages(mount: &Mount, waitfor: i32, cred: &Cred<'_>) -> Result<()> {
         if vnode.try_lock().is_err() {
             continue;
         }
-        let lazy = Node::of(*vnode).filter(|_| waitfor == MNT_LAZY);
-        let mark = |forgets| {
-            if let Some(node) = &lazy {
-                node.state().forgets = forgets;
-            }
-        };
-        // The syncer does not wait for the server.
-        mark(true);
-        let written = vnode.fsync(cred, waitfor == MNT_WAIT);
-        mark(false);
+        let written = vnode.fsync(cred, wait);
         vnode.unlock();
         // A file that the server does not have any more has nowhere to be
         // written to. It may have been removed under the vnode, by a server

@@ -113,15 +113,11 @@ fn read(file: &File, buf: Buf) -> Result<()> {
 
 fn write(file: &File, buf: Buf) -> Result<()> {
     let len = buf.count();
-    let (dying, forgets) = {
-        let state = file.node.state();
-        (state.dying, state.forgets)
-    };
     // Nobody will ever read it.
-    if dying {
+    if file.node.state().dying {
         return finish(buf, Ok(()));
     }
-    let forgets = forgets || file.vnode.is_dying();
+    let forgets = file.vnode.is_dying();
     // On the queue it would take memory and give none back: it stays dirty.
     if kern::is_pagedaemon() && file.mount().msgif.is_full() {
         return fail(buf, Errno::ENOMEM);

@@ -19,7 +19,13 @@ use std::{
 use zerocopy::FromZeros;
 
 /// `NOCRED`.
-pub(crate) const NOCRED: usize = usize::MAX;
+const NOCRED: usize = usize::MAX;
+
+/// The same as a credential.
+pub(crate) fn nocred() -> *mut kauth_cred {
+    ptr::without_provenance_mut(NOCRED)
+}
+
 /// `FSCRED`.
 pub(crate) const FSCRED: usize = usize::MAX - 1;
 

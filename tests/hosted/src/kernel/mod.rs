@@ -48,7 +48,7 @@ pub use vfs::{
     mount, unmount, unmount_mount, unmount_within, Mount, MountKind, MNT_FORCE, MNT_LAZY,
     MNT_NOWAIT, MNT_WAIT,
 };
-pub use vnode::{Vnode, VnodeRef};
+pub use vnode::{sync_lazily, Vnode, VnodeRef};
 
 pub(crate) use lwp::table;
 pub(crate) use mem::Fenced;

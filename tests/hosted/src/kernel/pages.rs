@@ -8,7 +8,7 @@
 
 use super::{
     buf::BufHold,
-    component::NOCRED,
+    component::nocred,
     fatal::kassert,
     faults::{self, Kind},
     lwp::{self, Limits},
@@ -381,7 +381,7 @@ pub(crate) fn flush_for_reclaim(vnode: &Arc<Vnode>) {
     vnode.pages.wait(0..u64::MAX);
     let saved = put(vnode, 0..u64::MAX, Put::Free);
     if saved
-        .and_then(|()| vnops::fsync(vnode, ptr::without_provenance_mut(NOCRED), true))
+        .and_then(|()| vnops::fsync(vnode, nocred(), true))
         .is_err()
     {
         // It goes in any case.

@@ -6,7 +6,7 @@
 
 use super::{
     cache,
-    component::CredHold,
+    component::{nocred, CredHold},
     fatal::{fatal, kassert},
     faults::{self, Kind},
     lwp::{self, Limits},
@@ -800,6 +800,20 @@ fn gone(vnode: VnodeRef) {
         Vnode::unlock(&vnode);
     }
     vnode.into_inner().release(true);
+}
+
+/// Writes a file back as the syncer does, if nobody has it locked
+/// (`lazy_sync_vnode`).
+///
+/// # Errors
+/// What VOP_FSYNC says.
+pub fn sync_lazily(vnode: &VnodeRef) -> Result<()> {
+    if vnode.lock(false, false).is_err() {
+        return Ok(());
+    }
+    let synced = vnops::fsync(vnode, nocred(), false);
+    Vnode::unlock(vnode);
+    synced
 }
 
 /// Reclaims every vnode that nobody uses, as the kernel does when it wants
