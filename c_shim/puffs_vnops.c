@@ -315,6 +315,19 @@ puffs_vnop_getpages(void *v)
 }
 
 static int
+puffs_vnop_putpages(void *v)
+{
+	struct vop_putpages_args *ap = v;
+
+	if ((ap->a_flags & PGO_RECLAIM) != 0) {
+		PK_VMOBJ_EXIT(ap->a_vp);
+		puffs_rs_forsake(ap->a_vp);
+		PK_VMOBJ_ENTER(ap->a_vp);
+	}
+	return genfs_putpages(v);
+}
+
+static int
 puffs_vnop_strategy(void *v)
 {
 	struct vop_strategy_args *ap = v;
@@ -466,7 +479,7 @@ static const struct vnodeopv_entry_desc pk_vnodeop_entries[] = {
 	OP(advlock, puffs_vnop_advlock),
 	OP(revoke, genfs_revoke),
 	OP(getpages, puffs_vnop_getpages),
-	OP(putpages, genfs_putpages),
+	OP(putpages, puffs_vnop_putpages),
 	OP(strategy, puffs_vnop_strategy),
 	OP(bmap, puffs_vnop_bmap),
 	OP(bwrite, genfs_nullop),

@@ -768,6 +768,18 @@ pub unsafe extern "C" fn puffs_rs_getpages(
     Errno::code(file.and_then(|file| pages::getpages(&file, offset, locked, call)))
 }
 
+/// See [`pages::forsake`].
+///
+/// # Safety
+/// Called by the shim with the arguments of the operation.
+#[no_mangle]
+pub unsafe extern "C" fn puffs_rs_forsake(vp: *mut vnode) {
+    // SAFETY: the caller says so.
+    if let Ok(file) = unsafe { file_unlocked(vp) } {
+        pages::forsake(&file);
+    }
+}
+
 /// See [`pages::strategy`].
 ///
 /// # Safety

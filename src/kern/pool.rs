@@ -443,6 +443,21 @@ impl<T> Ends<T> {
         item
     }
 
+    /// The first that is `wanted`; it stays on the chain.
+    fn find(&mut self, wanted: impl Fn(&T) -> bool) -> Option<Ref<T>> {
+        let mut next = self.head;
+        while let Some(slot) = NonNull::new(next) {
+            // The chain's reference.
+            let item = ManuallyDrop::new(Ref { slot });
+            if wanted(&item) {
+                return Some(Ref::clone(&item));
+            }
+            // SAFETY: on this chain.
+            next = unsafe { self.link(slot) }.next;
+        }
+        None
+    }
+
     fn pop(&mut self) -> Option<Ref<T>> {
         let head = NonNull::new(self.head)?;
         // SAFETY: the head is on this chain.
@@ -518,6 +533,11 @@ impl<T> List<T> {
         let item = self.ends.pop()?;
         self.len -= 1;
         Some(item)
+    }
+
+    /// The first that is `wanted`; it stays on the list. Takes as long as the list is.
+    pub fn find(&mut self, wanted: impl Fn(&T) -> bool) -> Option<Ref<T>> {
+        self.ends.find(wanted)
     }
 
     /// Takes the object at `address` off, if it is on this list. Takes as long
@@ -635,6 +655,15 @@ impl<T> Table<T> {
             }
         }
         None
+    }
+
+    /// One that is `wanted`; it stays in the table. Takes as long as the table is.
+    pub fn find(&mut self, wanted: impl Fn(&T) -> bool) -> Option<Ref<T>> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut buckets = self.buckets().iter_mut();
+        buckets.find_map(|bucket| bucket.find(&wanted))
     }
 
     /// Takes any object out, for taking the table down. `from` is where to

@@ -72,7 +72,7 @@ use crate::{
     abi::{self, notify, Cookie, ErrorOp, OpClass, Req, VnOp},
     kern::{
         self, Buf, CondVar, Errno, Guard, KBytes, List, Mutex, Putter, Ref, Result, SignalMask,
-        Sleep, Table,
+        Sleep, Table, Vnode,
     },
     mount::Mount,
 };
@@ -442,6 +442,30 @@ impl MsgIf {
         core.share = share;
         queues.load.add(share);
         unused
+    }
+
+    /// Completes what is under way of pages of a vnode that is being reclaimed, without
+    /// the server.
+    pub(crate) fn forsake(&self, vnode: Vnode) {
+        let wanted = |park: &Park| park.is_for_pages_of(vnode);
+        loop {
+            let mut queues = self.queues.lock();
+            let all = &mut *queues;
+            let found = all.pending.find(wanted);
+            let found = found.or_else(|| all.touser.find(wanted));
+            let Some(park) = found.or_else(|| all.sending.find(wanted)) else {
+                return;
+            };
+            park.clear_pages_of();
+            let core = park.core.get(&mut queues);
+            let (completion, unused) =
+                core.map_or((None, None), |core| (core.forsake(), core.shrink()));
+            drop(queues);
+            drop((park, unused));
+            if let Some(completion) = completion {
+                completion.forsake();
+            }
+        }
     }
 
     /// Takes back from a request where its caller wanted pages: from now on

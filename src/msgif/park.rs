@@ -3,14 +3,14 @@
 use super::{poll::Poll, room::Share};
 use crate::{
     abi::{self, vn, Cookie, Req},
-    kern::{self, Arc, Buf, Errno, Guarded, KBytes, Pool, Ref, Result, Sleep},
+    kern::{self, Arc, Buf, Errno, Guarded, KBytes, Pool, Ref, Result, Sleep, Vnode},
     mount::Mount,
     subr,
 };
 use core::{
     fmt,
     ops::Range,
-    sync::atomic::{AtomicI32, Ordering},
+    sync::atomic::{AtomicI32, AtomicUsize, Ordering},
 };
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
@@ -32,6 +32,8 @@ pub struct Park {
     pub(super) core: Guarded<Core>,
     /// The process that the device read it for.
     reader: AtomicI32,
+    /// The address of the vnode whose pages its completion is for; 0: none.
+    pages_of: AtomicUsize,
 }
 
 /// Where a park is. It is in exactly one place, and every change of place is
@@ -107,6 +109,21 @@ impl Completion {
             }
             // Nobody asks how it went.
             Completion::Sync(syncing) => drop(syncing),
+        }
+    }
+}
+
+impl Completion {
+    /// Nobody waits for the server: pages that were to be written are as good as
+    /// written, for the server has them, and others were not read.
+    pub(super) fn forsake(self) {
+        match self {
+            Completion::Read(buf) => {
+                let resid = buf.count();
+                buf.done(Errno::EIO.get(), resid);
+            }
+            Completion::Write(buf) => buf.done(0, 0),
+            Completion::Poll(_) | Completion::Sync(_) => {}
         }
     }
 }
@@ -191,6 +208,14 @@ impl Core {
         kept.bytes_mut().copy_from_slice(head);
         self.beyond += rest.len();
         Some(core::mem::replace(&mut self.msg, kept))
+    }
+
+    /// Hands out the completion of a request that goes on: what becomes of that, nobody
+    /// will look at.
+    pub(super) fn forsake(&mut self) -> Option<Completion> {
+        let completion = self.take_completion()?;
+        self.waiter = Waiter::Left;
+        Some(completion)
     }
 
     /// Does a caller wait for it, or will?
@@ -284,6 +309,7 @@ impl Park {
             Some(Park {
                 core: Guarded::new(core),
                 reader: AtomicI32::new(0),
+                pages_of: AtomicUsize::new(0),
             })
         });
         park.ok_or(Errno::ENOMEM)
@@ -298,6 +324,21 @@ impl Park {
     /// The process that the device last read it for.
     pub(super) fn reader(&self) -> i32 {
         self.reader.load(Ordering::Relaxed)
+    }
+
+    /// Says that its completion is for pages of a vnode.
+    pub(super) fn set_pages_of(&mut self, vnode: Vnode) {
+        *self.pages_of.get_mut() = vnode.as_ptr().addr();
+    }
+
+    /// Is it for pages of that vnode?
+    pub(super) fn is_for_pages_of(&self, vnode: Vnode) -> bool {
+        self.pages_of.load(Ordering::Relaxed) == vnode.as_ptr().addr()
+    }
+
+    /// It is not any more.
+    pub(super) fn clear_pages_of(&self) {
+        self.pages_of.store(0, Ordering::Relaxed);
     }
 
     /// The message, to fill or to read; its address stays the same.

@@ -166,6 +166,11 @@ impl<T> Queue<T> {
         self.background.pop_front()
     }
 
+    /// The first that is `wanted` and not in the background; it stays there.
+    pub fn find(&mut self, wanted: impl Fn(&T) -> bool) -> Option<Ref<T>> {
+        self.foreground.find(wanted)
+    }
+
     /// Takes `item` off, if it is in the queue.
     pub fn remove(&mut self, item: &Ref<T>) -> Option<Ref<T>> {
         let removed = self.foreground.remove(item);

@@ -3,7 +3,7 @@
 use super::{Completion, Outcome, Park, Sent};
 use crate::{
     abi::{vn, Cookie, Message, Payload},
-    kern::{Buf, Errno, Ref, Result, Sleep},
+    kern::{Buf, Errno, Ref, Result, Sleep, Vnode},
     mount::Mount,
     node::{self, Node},
 };
@@ -94,6 +94,14 @@ impl<T: Message> Request<T> {
             park.set_faf();
         }
         self.send(mount);
+    }
+
+    /// The same, where the completion is for pages of a vnode.
+    pub(crate) fn complete_pages(mut self, mount: &Mount, vnode: Vnode, completion: Completion) {
+        if let Some(park) = self.park.get_mut() {
+            park.set_pages_of(vnode);
+        }
+        self.complete(mount, completion);
     }
 
     /// Sends it, and has `completion` run on the reply (C:

@@ -49,6 +49,16 @@ pub(super) fn empty(file: &File, start: i64, end: i64) -> Result<()> {
     file.vnode.put_pages(start, end, Put::Free)
 }
 
+/// The vnode is being reclaimed, and its pages are about to go (VOP_PUTPAGES with
+/// `PGO_RECLAIM`). The caller waits for those that are being moved, until the server
+/// answers. If it works for all file systems, they count as moved: what is to be written
+/// was sent.
+pub fn forsake(file: &File) {
+    if file.is_for_all() && file.vnode.is_dying() {
+        file.mount().msgif.forsake(file.vnode);
+    }
+}
+
 /// Moves a buffer between the pages and the server (VOP_STRATEGY), by READ and
 /// WRITE. The buffer is completed exactly once, by the time this returns or by
 /// the reply.
@@ -104,7 +114,7 @@ fn read(file: &File, buf: Buf) -> Result<()> {
         Err(error) => return fail(buf, error),
     };
     if buf.is_async() {
-        request.complete(file.mount(), Completion::Read(buf));
+        request.complete_pages(file.mount(), file.vnode, Completion::Read(buf));
         return Ok(());
     }
     let (buf, read) = request.ask_into(file.mount(), &file.node, buf);
@@ -146,7 +156,7 @@ fn write(file: &File, buf: Buf) -> Result<()> {
         return finish(buf, Ok(()));
     }
     if buf.is_async() {
-        request.complete(file.mount(), Completion::Write(buf));
+        request.complete_pages(file.mount(), file.vnode, Completion::Write(buf));
         return Ok(());
     }
     let left = file

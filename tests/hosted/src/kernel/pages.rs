@@ -377,6 +377,8 @@ fn take_run(
 /// Writes back before a reclaim; what cannot be written is lost
 /// (`vinvalbuf(9)`).
 pub(crate) fn flush_for_reclaim(vnode: &Arc<Vnode>) {
+    // SAFETY: a live vnode.
+    unsafe { entry::puffs_rs_forsake(vnode.raw()) };
     // With PGO_RECLAIM, no page is passed over.
     vnode.pages.wait(0..u64::MAX);
     let saved = put(vnode, 0..u64::MAX, Put::Free);

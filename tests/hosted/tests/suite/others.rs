@@ -167,6 +167,34 @@ fn who_makes_room_does_not_wait_for_what_was_noted() {
 }
 
 #[test]
+fn who_makes_room_does_not_wait_for_pages_that_are_being_written() {
+    // Has the server read it yet?
+    for read in [true, false] {
+        let bench = Bench::new();
+        let file = open(&bench);
+        assert_eq!(file.write_at(0, &[1; PAGE]), Ok(PAGE));
+        assert_eq!(syncer().run(|_| kernel::sync_lazily(file.vnode())), Ok(()));
+        assert!(bench.next::<vn::Setattr>().is_faf());
+        let early = read.then(|| bench.next::<vn::Write>());
+        // The server is behind by these: FSYNC, and CLOSE.
+        let call = bench.call(move |_| drop(file));
+        call.join();
+        let freed = User::kernel("vdrain").run(|_| bench.kernel.shrink());
+        assert!(freed > 0);
+        let write = early.unwrap_or_else(|| bench.next::<vn::Write>());
+        assert!(!write.is_faf());
+        assert!(of_file(&bench).iter().all(Frame::is_faf));
+        // Nobody looks at what becomes of it, but nonsense is nonsense.
+        bench.send(&write.reply_error(28));
+        bench.assert_quiet();
+        bench.send(&write.reply_error(28));
+        assert_eq!(bench.complaint().0, Errno::EINVAL.get());
+        bench.assert_alive();
+        bench.finish();
+    }
+}
+
+#[test]
 fn who_makes_room_does_not_say_twice_that_nobody_uses_a_file() {
     let bench = told();
     let file = serve(&bench, |user| user.vnode(&format!("{MNT}/f"))).unwrap();
