@@ -50,11 +50,11 @@ pub(super) fn empty(file: &File, start: i64, end: i64) -> Result<()> {
 }
 
 /// The vnode is being reclaimed, and its pages are about to go (VOP_PUTPAGES with
-/// `PGO_RECLAIM`). The caller waits for those that are being moved, until the server
-/// answers. If it works for all file systems, they count as moved: what is to be written
-/// was sent.
+/// `PGO_RECLAIM`). The caller would wait for those that are being moved, until the server
+/// answers, and have other file systems wait for vnodes. So they count as moved: what is
+/// to be written was sent, as what is written from now on is.
 pub fn forsake(file: &File) {
-    if file.is_for_all() && file.vnode.is_dying() {
+    if file.vnode.is_dying() {
         file.mount().msgif.forsake(file.vnode);
     }
 }
