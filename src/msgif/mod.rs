@@ -12,7 +12,7 @@
 //! and every arrow is one function inside one lock, the mount's *message
 //! lock*. A caller who is interrupted takes a queued request back; one that
 //! the server has seen it leaves behind, and nobody looks at the reply. What is left
-//! of such a request is small, and there are at most `room::ABANDONED_MAX`.
+//! of such a request is small, and `room` says how many there may be.
 //!
 //! Requests go in the order in which they came, but for those that overtake RECLAIMs:
 //! `queue` says which. How much may be under way that nobody waits for, `room` says.

@@ -341,7 +341,8 @@ impl Park {
         self.pages_of.store(0, Ordering::Relaxed);
     }
 
-    /// The message, to fill or to read; its address stays the same.
+    /// The message, to fill or to read; its address stays the same, unless its caller
+    /// leaves.
     pub fn message(&mut self) -> &mut KBytes {
         &mut self.core.get_mut().msg
     }

@@ -7,17 +7,17 @@
 //! in bytes of messages. It is 0 unless the administrator sets it, and that is none.
 //!
 //! Callers who leave, for a signal, do not wait either. What is kept of such a request is
-//! small, there are never more than [so many](ABANDONED_MAX), and that
-//! bound is always there: a server that has as many and answers none is of no use to
-//! anybody else.
+//! small, and once there are [so many](ABANDONED_MAX) no new request is made that is to
+//! be waited for. That bound is always there: a server that has as many and answers none
+//! is of no use to anybody else. Who waits already may still leave.
 //!
 //! # What counts
 //!
 //! Messages that nobody waits for, from the queue on until the kernel lets go of them:
 //! writes and reads of pages until they are answered, what wants no answer until the
-//! server has it. What is not counted has bounds of its own: RECLAIMs the number of vnodes,
-//! polls the same, a mount has one SYNC of the syncer's, what the server made the kernel say the numbers in
-//! [`super`].
+//! server has it. What is not counted has bounds of its own: RECLAIMs the number of
+//! vnodes, polls the same, SYNCs of the syncer one for each mount, what the server made
+//! the kernel say the numbers in [`super`].
 //!
 //! # Who is held up
 //!

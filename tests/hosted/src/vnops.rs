@@ -661,12 +661,15 @@ impl Call {
         unsafe { id.cast::<u64>().read_unaligned() }
     }
 
-    /// Waits for the outcome: that, and the message as it is then.
+    /// Waits for the outcome: that, and the message as it is then. Where others have
+    /// that still, and may cut it off, as it was before.
     pub fn finish(mut self) -> (Result<()>, Vec<u8>) {
-        let outcome = self.asking.wait();
         // SAFETY: as in `id`, and nobody else has it now but to read it.
-        let bytes = unsafe { std::slice::from_raw_parts(self.memory, self.len) };
-        (outcome, bytes.to_vec())
+        let before = unsafe { std::slice::from_raw_parts(self.memory, self.len) }.to_vec();
+        let outcome = self.asking.wait();
+        let park = self.asking.park.get_mut();
+        let after = park.map(|park| park.message().bytes().to_vec());
+        (outcome, after.unwrap_or(before))
     }
 }
 
