@@ -155,6 +155,15 @@ load() {
 	return 1
 }
 
+# Has the syncer write back what is two seconds old. It fails if a part of that does.
+hurry_syncer() {
+	_hurried=yes
+	for _name in "" file dir meta; do
+		sysctl -w vfs.sync.${_name}delay=2 >/dev/null 2>&1 || _hurried=
+	done
+	[ -n "$_hurried" ]
+}
+
 # Unloads the module. It may be busy after an unmount: a thread of the kernel
 # keeps a reference to the mounts that it worked on, until it works on another.
 # The root file system gives them work: ioflush writes files to it, and vdrain
@@ -164,9 +173,7 @@ unload() {
 	_tries=0
 	until modunload puffs 2>tmp/modunload; do
 		_tries=$((_tries + 1))
-		[ $_tries = 1 ] && for _name in "" file dir meta; do
-			sysctl -w vfs.sync.${_name}delay=2 >/dev/null 2>&1
-		done
+		[ $_tries = 1 ] && hurry_syncer
 		[ $_tries -lt 300 ] || {
 			cat tmp/modunload
 			fail "modunload is refused after $_tries tries"
@@ -179,6 +186,19 @@ unload() {
 		[ $((_tries % 10)) = 0 ] && sysctl -w kern.maxvnodes=1 >/dev/null 2>&1
 		sleep 0.2
 	done
+}
+
+# Enters the directory $1 of NetBSD's tests, which run on a rump kernel: with our
+# library, if that is to be tested.
+enter_tests() {
+	SHARE=$PWD
+	cd "$1" 2>/dev/null || skip "this system has no $1"
+	set -- "$1" t_*
+	[ -x "$2" ] || skip "there are no tests in $1"
+	[ "$LIBRARY" = ours ] || return 0
+	[ -d "$SHARE/rump" ] ||
+	    skip "it runs on librumpfs_syspuffs, and ours was not handed over (--rump)"
+	export LD_LIBRARY_PATH="$SHARE/rump"
 }
 
 # Runs an ATF program's test cases whose names the patterns $2... of case(1)

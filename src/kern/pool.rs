@@ -443,14 +443,13 @@ impl<T> Ends<T> {
         item
     }
 
-    /// The first that is `wanted`; it stays on the chain.
-    fn find(&mut self, wanted: impl Fn(&T) -> bool) -> Option<Ref<T>> {
+    /// The first that is `wanted`; it stays on the chain, whose reference this is.
+    fn find(&mut self, wanted: impl Fn(&T) -> bool) -> Option<ManuallyDrop<Ref<T>>> {
         let mut next = self.head;
         while let Some(slot) = NonNull::new(next) {
-            // The chain's reference.
             let item = ManuallyDrop::new(Ref { slot });
             if wanted(&item) {
-                return Some(Ref::clone(&item));
+                return Some(item);
             }
             // SAFETY: on this chain.
             next = unsafe { self.link(slot) }.next;
@@ -537,23 +536,16 @@ impl<T> List<T> {
 
     /// The first that is `wanted`; it stays on the list. Takes as long as the list is.
     pub fn find(&mut self, wanted: impl Fn(&T) -> bool) -> Option<Ref<T>> {
-        self.ends.find(wanted)
+        self.ends.find(wanted).map(|item| Ref::clone(&item))
     }
 
     /// Takes the object at `address` off, if it is on this list. Takes as long
     /// as the list is; the address is only compared.
     pub fn take(&mut self, address: *const T) -> Option<Ref<T>> {
-        let mut next = self.ends.head;
-        while let Some(slot) = NonNull::new(next) {
-            if ptr::eq(slot.as_ptr().cast(), address) {
-                self.len -= 1;
-                // SAFETY: on this chain.
-                return Some(unsafe { self.ends.unlink(slot) });
-            }
-            // SAFETY: on this chain.
-            next = unsafe { self.ends.link(slot) }.next;
-        }
-        None
+        let found = self.ends.find(|item| ptr::eq(item, address))?;
+        self.len -= 1;
+        // SAFETY: on this chain.
+        Some(unsafe { self.ends.unlink(found.slot) })
     }
 
     /// Takes `item` off, if it is on this list.
@@ -663,7 +655,8 @@ impl<T> Table<T> {
             return None;
         }
         let mut buckets = self.buckets().iter_mut();
-        buckets.find_map(|bucket| bucket.find(&wanted))
+        let found = buckets.find_map(|bucket| bucket.find(&wanted));
+        found.map(|item| Ref::clone(&item))
     }
 
     /// Takes any object out, for taking the table down. `from` is where to

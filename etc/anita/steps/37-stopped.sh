@@ -31,9 +31,7 @@ free_vnodes() {
 	echo freed >tmp/freed
 }
 
-for name in "" file dir meta; do
-	sysctl -w vfs.sync.${name}delay=2 >/dev/null || fail "sysctl"
-done
+hurry_syncer || fail "sysctl"
 # In the foreground, so that the process is known.
 serve dtfs -s dtfs "$MNT"
 # An unmount would wait for it.

@@ -13,7 +13,7 @@ use crate::{
     kernel::{self, Kernel, Mount, VnodeRef, MNT_FORCE},
     rt,
     server::{self, Client, Frame},
-    user::{Task, User},
+    user::{File, Open, Task, User},
     vnops::vattr_null,
 };
 use puffs_rs::{
@@ -250,6 +250,32 @@ impl Bench {
         }
     }
 
+    /// An empty file under a name, open to write.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn open(&self, name: &str, cookie: Cookie) -> File {
+        let path = format!("{MNT}/{name}");
+        let call = self.call(move |user| user.open(&path, Open::WRITE));
+        self.answer_lookup(cookie, Vtype::Reg, 0);
+        let open = self.next::<vn::Open>();
+        self.send(&open.reply_with::<vn::Open>(|_| {}));
+        match call.join() {
+            Ok(file) => file,
+            Err(error) => panic!("open of {name}: {error:?}"),
+        }
+    }
+
+    /// Gives a reference to such a file up, which is the last.
+    ///
+    /// # Panics
+    /// If the server is not told, or is to answer.
+    pub fn close(&self, file: impl Send + 'static) {
+        let call = self.call(move |_| drop(file));
+        assert!(self.next::<vn::Close>().is_faf());
+        call.join();
+    }
+
     /// The root's vnode.
     ///
     /// # Panics
@@ -326,6 +352,11 @@ pub fn found(request: &Frame, cookie: Cookie, vtype: Vtype, size: i64) -> Frame 
         reply.vtype = vtype.into();
         reply.size = size;
     })
+}
+
+/// A good reply to a write: all of it was.
+pub fn written(request: &Frame) -> Frame {
+    request.reply_with::<vn::Write>(|reply| reply.resid = 0)
 }
 
 /// A good reply to a question for attributes.

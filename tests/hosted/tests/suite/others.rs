@@ -1,10 +1,10 @@
 //! Threads of the kernel that work for all file systems: they wait for no server.
 
 use puffs_hosted::{
-    bench::{found, quiet_args, Bench, MNT},
+    bench::{found, quiet_args, written, Bench, MNT},
     kernel::{self, MNT_LAZY, MNT_NOWAIT},
     server::Frame,
-    user::{File, Open, User},
+    user::User,
 };
 use puffs_rs::{
     abi::{vfs, vn, Cookie, VnOp, Vtype},
@@ -59,25 +59,6 @@ fn of_file(bench: &Bench) -> Vec<Frame> {
     all.filter(|frame| frame.req().cookie == FILE).collect()
 }
 
-/// An empty file, open to write.
-fn open(bench: &Bench) -> File {
-    let call = bench.call(|user| user.open(&format!("{MNT}/f"), Open::WRITE));
-    bench.answer_lookup(FILE, Vtype::Reg, 0);
-    let open = bench.next::<vn::Open>();
-    bench.send(&open.reply_with::<vn::Open>(|_| {}));
-    call.join().unwrap()
-}
-
-fn close(bench: &Bench, file: File) {
-    let call = bench.call(move |_| drop(file));
-    assert!(bench.next::<vn::Close>().is_faf());
-    call.join();
-}
-
-fn written(request: &Frame) -> Frame {
-    request.reply_with::<vn::Write>(|reply| reply.resid = 0)
-}
-
 #[test]
 fn the_syncer_does_not_wait_and_asks_once() {
     let bench = Bench::new();
@@ -112,7 +93,7 @@ fn who_syncs_for_himself_waits_beside_the_syncer() {
 #[test]
 fn the_syncer_leaves_a_file_that_is_being_written() {
     let bench = Bench::new();
-    let file = open(&bench);
+    let file = bench.open("f", FILE);
     assert_eq!(file.write_at(0, &[1; PAGE]), Ok(PAGE));
     let call = bench.call(|user| user.sync(MNT, MNT_NOWAIT));
     // The size, and the page.
@@ -134,7 +115,7 @@ fn the_syncer_leaves_a_file_that_is_being_written() {
     assert_eq!(write.get::<vn::Write>().offset, PAGE as i64);
     assert!(bench.next::<vn::Fsync>().is_faf());
     bench.send(&written(&write));
-    close(&bench, file);
+    bench.close(file);
     bench.finish();
 }
 
@@ -151,9 +132,9 @@ fn who_lets_go_last_does_not_wait() {
 #[test]
 fn who_makes_room_does_not_wait_for_what_was_noted() {
     let bench = Bench::new();
-    let file = open(&bench);
+    let file = bench.open("f", FILE);
     assert_eq!(file.write_at(0, &[1; PAGE]), Ok(PAGE));
-    close(&bench, file);
+    bench.close(file);
     let freed = User::kernel("vdrain").run(|_| bench.kernel.shrink());
     assert!(freed > 0);
     let told = of_file(&bench);
@@ -171,7 +152,7 @@ fn who_makes_room_does_not_wait_for_pages_that_are_being_written() {
     // Has the server read it yet? Is it the kernel, or who wants fewer vnodes?
     for (read, is_kernel) in [(true, true), (false, true), (true, false)] {
         let bench = Bench::new();
-        let file = open(&bench);
+        let file = bench.open("f", FILE);
         assert_eq!(file.write_at(0, &[1; PAGE]), Ok(PAGE));
         assert_eq!(syncer().run(|_| kernel::sync_lazily(file.vnode())), Ok(()));
         assert!(bench.next::<vn::Setattr>().is_faf());

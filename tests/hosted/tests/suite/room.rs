@@ -1,14 +1,14 @@
 //! How much may be under way to the server that nobody waits for.
 
 use puffs_hosted::{
-    bench::{quiet_args, until, Bench, MNT},
+    bench::{quiet_args, until, written, Bench, MNT},
     kernel::{self, IMPORTANT, MNT_FORCE, MNT_NOWAIT, SIGALRM, SIGINT},
     server::Frame,
     user::{File, Open, Task, User},
     vnops,
 };
 use puffs_rs::{
-    abi::{vfs, vn, Cookie, VnOp, Vtype, KFLAG_WTCACHE},
+    abi::{vfs, vn, Cookie, VnOp, KFLAG_WTCACHE},
     kern::{Errno, Result},
 };
 use std::sync::Arc;
@@ -32,11 +32,7 @@ fn bench() -> Bench {
 
 /// Opens a file that the server finds under a name.
 fn open(bench: &Bench, name: &'static str, cookie: Cookie) -> Arc<File> {
-    let call = bench.call(move |user| user.open(&format!("{MNT}/{name}"), Open::WRITE));
-    bench.answer_lookup(cookie, Vtype::Reg, 0);
-    let open = bench.next::<vn::Open>();
-    bench.send(&open.reply_with::<vn::Open>(|_| {}));
-    Arc::new(call.join().unwrap())
+    Arc::new(bench.open(name, cookie))
 }
 
 /// Where a page begins that is none of those after which a writer waits for the server: the
@@ -55,10 +51,6 @@ fn write(bench: &Bench, file: &Arc<File>, nth: usize) -> Task<Result<usize>> {
 fn serve(bench: &Bench) {
     let request = bench.next::<vn::Write>();
     bench.send(&written(&request));
-}
-
-fn written(request: &Frame) -> Frame {
-    request.reply_with::<vn::Write>(|reply| reply.resid = 0)
 }
 
 /// All that there is to read, and how long that is.

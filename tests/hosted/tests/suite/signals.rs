@@ -1,10 +1,10 @@
 //! Signals: which of them end a request, at which stage, and what is left.
 
 use puffs_hosted::{
-    bench::{attributes, until, Bench, MNT, READS, WAITS},
+    bench::{attributes, until, written, Bench, MNT, READS, WAITS},
     kernel::{IMPORTANT, SIGALRM, SIGINT, SIGUSR1},
     server::Frame,
-    user::{Open, Task},
+    user::Task,
     vnops::{self, request},
 };
 use puffs_rs::{
@@ -104,21 +104,32 @@ fn the_signal_mask_is_as_it_was() {
     bench.finish();
 }
 
-/// Asks for an operation with an important signal pending.
-fn pending<T: Message>(bench: &Bench) -> Result<()> {
-    let root = bench.root();
+/// Makes a call with an important signal pending from the start.
+fn under_a_signal<T: Send + 'static>(
+    bench: &Bench,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Task<T> {
     let ready = Arc::new(AtomicBool::new(false));
     let go = ready.clone();
     let call = bench.call(move |_| {
         while !go.load(Ordering::SeqCst) {
             std::thread::yield_now();
         }
+        work()
+    });
+    call.signal(SIGINT);
+    ready.store(true, Ordering::SeqCst);
+    call
+}
+
+/// Asks for an operation so.
+fn pending<T: Message>(bench: &Bench) -> Result<()> {
+    let root = bench.root();
+    let call = under_a_signal(bench, move || {
         let done = request::<T, _>(&root, 0, 0, |_, _| {}, |_, _| ());
         drop(root);
         done
     });
-    call.signal(SIGINT);
-    ready.store(true, Ordering::SeqCst);
     call.join()
 }
 
@@ -149,18 +160,11 @@ fn inactive_and_reclaim_become_fire_and_forget_under_a_pending_signal() {
 fn a_pending_signal_does_not_hinder_fire_and_forget_or_completions() {
     let bench = Bench::new();
     let file = bench.file("f", Cookie(0x5000), Vtype::Reg, 4096);
-    let ready = Arc::new(AtomicBool::new(false));
-    let go = ready.clone();
-    let call = bench.call(move |_| {
-        while !go.load(Ordering::SeqCst) {
-            std::thread::yield_now();
-        }
+    let call = under_a_signal(&bench, move || {
         vnops::forget_request::<vn::Print>(&file, |_, _| {})?;
         let (error, ..) = vnops::read_buffer(&file, 0, 4096);
         Errno::check(error)
     });
-    call.signal(SIGINT);
-    ready.store(true, Ordering::SeqCst);
     assert!(bench.next::<vn::Print>().is_faf());
     let request = bench.next::<vn::Read>();
     bench.send(&request.reply_data::<vn::Read>(&[1; 4096], |reply| reply.resid = 0));
@@ -276,38 +280,24 @@ fn little_is_kept_of_a_request_whose_caller_left() {
 fn what_was_noted_is_told_later_if_a_signal_came_first() {
     const SIZE: usize = 4096;
     let bench = Bench::new();
-    let call = bench.call(|user| user.open(&format!("{MNT}/f"), Open::WRITE));
-    bench.answer_lookup(Cookie(0x5000), Vtype::Reg, 0);
-    let open = bench.next::<vn::Open>();
-    bench.send(&open.reply_with::<vn::Open>(|_| {}));
-    let file = Arc::new(call.join().unwrap());
+    let file = Arc::new(bench.open("f", Cookie(0x5000)));
     assert_eq!(file.write_at(0, &[1; SIZE]), Ok(SIZE));
 
-    let ready = Arc::new(AtomicBool::new(false));
-    let (go, written) = (ready.clone(), file.clone());
-    let call = bench.call(move |_| {
-        while !go.load(Ordering::SeqCst) {
-            std::thread::yield_now();
-        }
-        written.fsync()
-    });
-    call.signal(SIGINT);
-    ready.store(true, Ordering::SeqCst);
+    let noted = file.clone();
+    let call = under_a_signal(&bench, move || noted.fsync());
     assert_eq!(call.join(), Err(Errno::EINTR));
     bench.assert_quiet();
 
-    let written = file.clone();
-    let call = bench.call(move |_| written.fsync());
+    let noted = file.clone();
+    let call = bench.call(move |_| noted.fsync());
     let told = bench.next::<vn::Setattr>();
     assert_eq!(told.get::<vn::Setattr>().va.size, SIZE as u64);
     bench.send(&told.reply_header());
     let write = bench.next::<vn::Write>();
-    bench.send(&write.reply_with::<vn::Write>(|reply| reply.resid = 0));
+    bench.send(&written(&write));
     let fsync = bench.next::<vn::Fsync>();
     bench.send(&fsync.reply_header());
     assert_eq!(call.join(), Ok(()));
-    let call = bench.call(move |_| drop(file));
-    assert!(bench.next::<vn::Close>().is_faf());
-    call.join();
+    bench.close(file);
     bench.finish();
 }
